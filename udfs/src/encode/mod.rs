@@ -1,8 +1,22 @@
 //! The encode stage.
 
+mod bins;
+pub mod one_hot;
+mod ordinal_encode;
+mod quantile_bucketize;
+
 use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![]
+    vec![
+        Function::fitted::<one_hot::OneHot>(),
+        Function::row_wise(one_hot::OneHotIs),
+        Function::row_wise(one_hot::OneHotAny),
+        Function::row_wise(one_hot::OneHotOther),
+        Function::row_wise(one_hot::OneHotKnown),
+        Function::row_wise(one_hot::OneHotVector),
+        Function::fitted::<ordinal_encode::OrdinalEncode>(),
+        Function::fitted::<quantile_bucketize::QuantileBucketize>(),
+    ]
 }
