@@ -25,11 +25,7 @@ pub fn call(function: impl RowWise, args: &[ColumnarValue]) -> Result<ArrayRef> 
 }
 
 /// [`call`] on a batch of so many rows, where all arguments may be constants.
-pub fn call_rows(
-    function: impl RowWise,
-    args: &[ColumnarValue],
-    rows: usize,
-) -> Result<ArrayRef> {
+pub fn call_rows(function: impl RowWise, args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let udf = row_wise(function);
     let types: Vec<_> = args.iter().map(ColumnarValue::data_type).collect();
     let types = udf.coerce_types(&types)?;

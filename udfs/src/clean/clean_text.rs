@@ -168,7 +168,13 @@ mod tests {
     #[test]
     fn all_forms_of_text_agree() -> Result<()> {
         let long = " x ".repeat(5000);
-        let values = [Some(" a\t"), None, Some("fine"), Some("ﬁ"), Some(long.as_str())];
+        let values = [
+            Some(" a\t"),
+            None,
+            Some("fine"),
+            Some("ﬁ"),
+            Some(long.as_str()),
+        ];
         for form in text_forms(&values) {
             let result = call(CleanText, &[form])?;
             let result: Vec<_> = result.as_string_view().iter().collect();

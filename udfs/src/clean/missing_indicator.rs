@@ -77,7 +77,10 @@ mod tests {
         assert_eq!(indicator(column(x))?, [0, 1, 1, 0]);
         let x = Float32Array::from(vec![Some(-f32::NAN), None]);
         assert_eq!(indicator(column(x))?, [1, 1]);
-        assert_eq!(indicator(column(Int64Array::from(vec![Some(1), None])))?, [0, 1]);
+        assert_eq!(
+            indicator(column(Int64Array::from(vec![Some(1), None])))?,
+            [0, 1]
+        );
         for form in text_forms(&[Some(""), None, Some("NaN")]) {
             assert_eq!(indicator(form)?, [0, 1, 0]);
         }

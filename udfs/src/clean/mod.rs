@@ -1,12 +1,15 @@
 //! The clean stage.
 
 mod clean_text;
+mod impute;
+mod is_outlier;
 mod missing_indicator;
 mod null_if;
 mod parse_bool;
 mod parse_date;
 mod parse_number;
 mod parse_timestamp;
+mod winsorize;
 
 use crate::registry::Function;
 
@@ -20,5 +23,8 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(parse_date::ParseDate),
         Function::row_wise(parse_number::ParseNumber),
         Function::row_wise(parse_timestamp::ParseTimestamp),
+        Function::fitted::<impute::Impute>(),
+        Function::fitted::<is_outlier::IsOutlier>(),
+        Function::fitted::<winsorize::Winsorize>(),
     ]
 }

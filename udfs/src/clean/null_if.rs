@@ -99,16 +99,19 @@ fn missing_texts(x: &ArrayRef, values: &ArrayRef) -> Result<BooleanArray> {
         .map(|v| v.trim().to_lowercase())
         .collect();
     let x = cast(x, &DataType::Utf8View)?;
-    Ok(BooleanArray::from_unary(x.as_string_view(), |text: &str| {
-        let text = text.trim();
-        if text.is_ascii() {
-            values.iter().any(|v| v.eq_ignore_ascii_case(text))
-        } else {
-            // most values are longer than any that means missing
-            let lower = text.to_lowercase();
-            values.contains(&lower)
-        }
-    }))
+    Ok(BooleanArray::from_unary(
+        x.as_string_view(),
+        |text: &str| {
+            let text = text.trim();
+            if text.is_ascii() {
+                values.iter().any(|v| v.eq_ignore_ascii_case(text))
+            } else {
+                // most values are longer than any that means missing
+                let lower = text.to_lowercase();
+                values.contains(&lower)
+            }
+        },
+    ))
 }
 
 /// Floats are compared by IEEE's rules, so that 0 is -0, but a NaN is every NaN.
@@ -142,10 +145,7 @@ fn missing_exact(x: &ArrayRef, values: &ArrayRef) -> Result<BooleanArray> {
         t if t.is_numeric() => Some(not_distinct(&cast(&values, t)?, &given)?),
         _ => None,
     };
-    let mut missing = BooleanArray::new(
-        arrow::buffer::BooleanBuffer::new_unset(x.len()),
-        None,
-    );
+    let mut missing = BooleanArray::new(arrow::buffer::BooleanBuffer::new_unset(x.len()), None);
     for i in 0..values.len() {
         if values.is_valid(i) && exact.as_ref().is_none_or(|e| e.value(i)) {
             missing = or(&missing, &eq(x, &Scalar::new(values.slice(i, 1)))?)?;
@@ -170,22 +170,44 @@ fn trimmed(values: &ArrayRef) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray};
+    use arrow::array::{
+        Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray,
+    };
     use datafusion_expr::ColumnarValue;
 
     use super::*;
     use crate::testing::{call, column, constant, empty, error, list, null, text_forms, texts};
 
     fn default() -> ColumnarValue {
-        list(StringArray::from(vec!["", "?", "NA", "N/A", "NaN", "null", "none", "-", "."]))
+        list(StringArray::from(vec![
+            "", "?", "NA", "N/A", "NaN", "null", "none", "-", ".",
+        ]))
     }
 
     #[test]
     fn texts_of_all_forms() -> Result<()> {
         let values = [
-            Some(" ? "), Some("nA"), Some(""), Some("\t\u{a0}"), None, Some("NULL"), Some(" kept "), Some("数据"), Some("--"),
+            Some(" ? "),
+            Some("nA"),
+            Some(""),
+            Some("\t\u{a0}"),
+            None,
+            Some("NULL"),
+            Some(" kept "),
+            Some("数据"),
+            Some("--"),
         ];
-        let expected = [None, None, None, None, None, None, Some(" kept "), Some("数据"), Some("--")];
+        let expected = [
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            Some(" kept "),
+            Some("数据"),
+            Some("--"),
+        ];
         for form in text_forms(&values) {
             let result = cast(&call(NullIf, &[form, default()])?, &DataType::Utf8View)?;
             assert_eq!(result.as_string_view().iter().collect::<Vec<_>>(), expected);
@@ -204,7 +226,13 @@ mod tests {
 
     #[test]
     fn other_scripts_ignore_case_too() -> Result<()> {
-        let result = call(NullIf, &[texts([Some("НЕТ"), Some("да")]), list(StringArray::from(vec!["нет"]))])?;
+        let result = call(
+            NullIf,
+            &[
+                texts([Some("НЕТ"), Some("да")]),
+                list(StringArray::from(vec!["нет"])),
+            ],
+        )?;
         assert_eq!(result.null_count(), 1);
         Ok(())
     }
@@ -214,7 +242,12 @@ mod tests {
         let x = Int32Array::from(vec![Some(-1), Some(1), Some(999), None]);
         let expected = Int32Array::from(vec![None, Some(1), None, None]);
         for values in [
-            list(Int64Array::from(vec![Some(-1), Some(999), None, Some(1 << 40)])),
+            list(Int64Array::from(vec![
+                Some(-1),
+                Some(999),
+                None,
+                Some(1 << 40),
+            ])),
             list(Float64Array::from(vec![-1.0, 999.0, 1.5])),
             list(StringArray::from(vec!["?", " -1 ", "999"])),
         ] {
@@ -243,6 +276,9 @@ mod tests {
     #[test]
     fn wrong_values() {
         let message = error(call(NullIf, &[texts([Some("a")]), null()]));
-        assert!(message.contains("null_if: values must be a list"), "{message}");
+        assert!(
+            message.contains("null_if: values must be a list"),
+            "{message}"
+        );
     }
 }

@@ -26,7 +26,10 @@ const SPEC: Spec = Spec {
         result: "true,false,,true",
     }],
     source: "PostgreSQL's input of type boolean",
-    also: &["pandas.read_csv(true_values=, false_values=)", "SAFE_CAST(x AS BOOL)"],
+    also: &[
+        "pandas.read_csv(true_values=, false_values=)",
+        "SAFE_CAST(x AS BOOL)",
+    ],
 };
 
 #[derive(Debug)]
@@ -99,7 +102,8 @@ mod tests {
     #[test]
     fn words() -> Result<()> {
         let values = [
-            "yes", "Y", "TRUE", "t", "on", " 1 ", "no", "N", "False", "f", "OFF", "0", "", "2", "ja", "10",
+            "yes", "Y", "TRUE", "t", "on", " 1 ", "no", "N", "False", "f", "OFF", "0", "", "2",
+            "ja", "10",
         ];
         let forms = text_forms(&values.map(Some));
         let expected: BooleanArray = (0..values.len())

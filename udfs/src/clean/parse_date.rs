@@ -9,7 +9,7 @@ use chrono::format::{Item, Numeric, Pad, Parsed, StrftimeItems, parse, parse_and
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use datafusion_common::{Result, ScalarValue, plan_err};
 
-use crate::arrays::{is_text};
+use crate::arrays::is_text;
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -41,7 +41,11 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "ISO 8601; RFC 2822; the directives of strftime",
-    also: &["pandas.to_datetime(errors='coerce')", "SAFE.PARSE_DATE", "try_to_date"],
+    also: &[
+        "pandas.to_datetime(errors='coerce')",
+        "SAFE.PARSE_DATE",
+        "try_to_date",
+    ],
 };
 
 #[derive(Debug)]
@@ -91,11 +95,7 @@ impl RowWise for ParseDate {
 const EPOCH_FROM_CE: i32 = 719_163;
 
 /// Texts and whole numbers are read as texts; dates and timestamps pass as `temporal`.
-pub(super) fn coerce(
-    spec: &Spec,
-    types: &[DataType],
-    temporal: DataType,
-) -> Result<Vec<DataType>> {
+pub(super) fn coerce(spec: &Spec, types: &[DataType], temporal: DataType) -> Result<Vec<DataType>> {
     let mut coerced = types.to_vec();
     coerced[0] = match &types[0] {
         t if is_text(t) || t.is_integer() => DataType::Utf8View,
@@ -128,7 +128,10 @@ pub(super) fn format_texts(options: &Options) -> Result<Option<Vec<String>>> {
         }
     }
     if formats.is_empty() {
-        return options.wrong("formats", "a list with at least one format, as in ['%d/%m/%Y']");
+        return options.wrong(
+            "formats",
+            "a list with at least one format, as in ['%d/%m/%Y']",
+        );
     }
     Ok(Some(formats))
 }
@@ -200,7 +203,10 @@ fn given(text: &str, items: &[Item<'_>]) -> Option<Moment> {
     parse(&mut parsed, text, items.iter()).ok()?;
     if parsed.timestamp().is_some() {
         let local = parsed.to_naive_datetime_with_offset(0).ok()?;
-        return Some(Moment { local, offset_seconds: 0 });
+        return Some(Moment {
+            local,
+            offset_seconds: 0,
+        });
     }
     let has_time = parsed.hour_mod_12().is_some();
     let time = if has_time {
@@ -225,7 +231,9 @@ fn given(text: &str, items: &[Item<'_>]) -> Option<Moment> {
 fn date(parsed: &Parsed) -> Option<NaiveDate> {
     let mut parsed = parsed.clone();
     // POSIX puts 69 to 99 in the last century, chrono 70 to 99
-    if parsed.year_mod_100() == Some(69) && parsed.year().is_none() && parsed.year_div_100().is_none()
+    if parsed.year_mod_100() == Some(69)
+        && parsed.year().is_none()
+        && parsed.year_div_100().is_none()
     {
         parsed.set_year(1969).ok()?;
     }
@@ -315,7 +323,10 @@ const SECOND: [Item<'static>; 2] = [
 
 /// Seconds before UTC: of nothing, `Z`, `UTC`, `GMT`, `+02`, `+0200`, `+02:00`.
 fn offset(text: &str) -> Option<i32> {
-    if ["", "z", "utc", "gmt"].iter().any(|z| z.eq_ignore_ascii_case(text)) {
+    if ["", "z", "utc", "gmt"]
+        .iter()
+        .any(|z| z.eq_ignore_ascii_case(text))
+    {
         return Some(0);
     }
     let sign = match text.as_bytes().first()? {
@@ -388,9 +399,28 @@ mod tests {
             assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
         }
         for text in [
-            "", " ", "-", "2021", "2021-03", "2021-3-4x", "2021-02-30", "2023-02-29", "2021-13-01", "2021-03/04",
-            "03/04/2021", "31/12/2021", "March 2021", "2021-03-04 25:00", "2021-03-04 12:30 lunch", "2021-03-04 13:30 PM",
-            "NaT", "yesterday", "数据", "2021-03-0é", "20210399", "123",
+            "",
+            " ",
+            "-",
+            "2021",
+            "2021-03",
+            "2021-3-4x",
+            "2021-02-30",
+            "2023-02-29",
+            "2021-13-01",
+            "2021-03/04",
+            "03/04/2021",
+            "31/12/2021",
+            "March 2021",
+            "2021-03-04 25:00",
+            "2021-03-04 12:30 lunch",
+            "2021-03-04 13:30 PM",
+            "NaT",
+            "yesterday",
+            "数据",
+            "2021-03-0é",
+            "20210399",
+            "123",
         ] {
             assert_eq!(shown(text), None, "{text}");
         }
@@ -399,7 +429,12 @@ mod tests {
     #[test]
     fn offsets() {
         for (text, seconds) in [
-            ("", 0), ("Z", 0), ("utc", 0), ("+02", 7200), ("-0530", -19800), ("+05:45", 20700),
+            ("", 0),
+            ("Z", 0),
+            ("utc", 0),
+            ("+02", 7200),
+            ("-0530", -19800),
+            ("+05:45", 20700),
         ] {
             assert_eq!(offset(text), Some(seconds), "{text}");
         }
@@ -418,14 +453,22 @@ mod tests {
             ("2021-063", "%Y-%j", Some("2021-03-04")),
             ("4/3/69", "%d/%m/%y", Some("1969-03-04")),
             ("4/3/68", "%d/%m/%y", Some("2068-03-04")),
-            ("03/04/2021 1:30 pm", "%m/%d/%Y %I:%M %p", Some("2021-03-04")),
+            (
+                "03/04/2021 1:30 pm",
+                "%m/%d/%Y %I:%M %p",
+                Some("2021-03-04"),
+            ),
             ("1614816000", "%s", Some("2021-03-04")),
             ("03/04/2021 more", "%m/%d/%Y", None),
             ("31/02/2021", "%d/%m/%Y", None),
         ] {
             let result = call(ParseDate, &[texts([Some(text)]), constant(format)])?;
             let shown = cast(&result, &DataType::Utf8View)?;
-            assert_eq!(shown.as_string_view().iter().next(), Some(expected), "{text} {format}");
+            assert_eq!(
+                shown.as_string_view().iter().next(),
+                Some(expected),
+                "{text} {format}"
+            );
         }
         Ok(())
     }
@@ -444,7 +487,10 @@ mod tests {
 
     #[test]
     fn other_types() -> Result<()> {
-        let result = call(ParseDate, &[column(Int64Array::from(vec![20210304, 7])), null()])?;
+        let result = call(
+            ParseDate,
+            &[column(Int64Array::from(vec![20210304, 7])), null()],
+        )?;
         let expected = Date32Array::from(vec![Some(18690), None]);
         assert_eq!(result.as_ref(), &expected as &dyn Array);
         let timestamp = TimestampMicrosecondArray::from(vec![-1]);
@@ -459,7 +505,10 @@ mod tests {
     fn errors_say_what_is_wrong() {
         let x = texts([Some("a")]);
         let message = error(call(ParseDate, &[x.clone(), constant("%Q")]));
-        assert!(message.contains("'%Q' is not a format of strftime"), "{message}");
+        assert!(
+            message.contains("'%Q' is not a format of strftime"),
+            "{message}"
+        );
         let message = error(call(ParseDate, &[x.clone(), constant("dd/mm/yyyy")]));
         assert!(message.contains("Write one like '%d/%m/%Y'"), "{message}");
         let message = error(call(ParseDate, &[x, constant(5)]));

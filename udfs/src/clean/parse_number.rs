@@ -42,7 +42,11 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "number formats of Unicode CLDR",
-    also: &["readr::parse_number", "pandas.to_numeric(errors='coerce')", "SAFE_CAST(x AS FLOAT64)"],
+    also: &[
+        "readr::parse_number",
+        "pandas.to_numeric(errors='coerce')",
+        "SAFE_CAST(x AS FLOAT64)",
+    ],
 };
 
 /// How a locale writes numbers.
@@ -57,8 +61,22 @@ struct Format {
 const SPACES: &[char] = &[' ', '\u{a0}', '\u{202f}', '\u{2009}'];
 
 const LOCALES: &[(&str, Format)] = &[
-    ("en", Format { decimal: '.', group: &[','], pairs: false }),
-    ("in", Format { decimal: '.', group: &[','], pairs: true }),
+    (
+        "en",
+        Format {
+            decimal: '.',
+            group: &[','],
+            pairs: false,
+        },
+    ),
+    (
+        "in",
+        Format {
+            decimal: '.',
+            group: &[','],
+            pairs: true,
+        },
+    ),
     ("de", COMMA),
     ("es", COMMA),
     ("it", COMMA),
@@ -74,10 +92,25 @@ const LOCALES: &[(&str, Format)] = &[
     ("sv", SPACED),
     ("nb", SPACED),
     ("fi", SPACED),
-    ("ch", Format { decimal: '.', group: &['\'', '’'], pairs: false }),
+    (
+        "ch",
+        Format {
+            decimal: '.',
+            group: &['\'', '’'],
+            pairs: false,
+        },
+    ),
 ];
-const COMMA: Format = Format { decimal: ',', group: &['.'], pairs: false };
-const SPACED: Format = Format { decimal: ',', group: SPACES, pairs: false };
+const COMMA: Format = Format {
+    decimal: ',',
+    group: &['.'],
+    pairs: false,
+};
+const SPACED: Format = Format {
+    decimal: ',',
+    group: SPACES,
+    pairs: false,
+};
 
 impl Format {
     fn new(options: &Options) -> Result<Self> {
@@ -178,7 +211,10 @@ fn strip_signs(mut text: &str) -> Option<(&str, bool)> {
             parentheses = true;
         }
         if sign.is_none() {
-            if let Some(rest) = text.strip_prefix(MINUS).or_else(|| text.strip_suffix(MINUS)) {
+            if let Some(rest) = text
+                .strip_prefix(MINUS)
+                .or_else(|| text.strip_suffix(MINUS))
+            {
                 (text, sign) = (rest.trim(), Some(true));
             } else if let Some(rest) = text.strip_prefix('+') {
                 (text, sign) = (rest.trim(), Some(false));
@@ -199,10 +235,10 @@ fn strip_signs(mut text: &str) -> Option<(&str, bool)> {
 
 /// Signs of currencies and the codes of the much used ones, longest first where one begins another.
 const CURRENCIES: &[&str] = &[
-    "US$", "R$", "A$", "C$", "$", "€", "£", "¥", "￥", "₹", "₽", "₩", "₪", "₫", "₴", "₦", "₱", "₺", "₸", "฿",
-    "zł", "Kč", "kr.", "kr", "Fr.", "Rs.", "Rs", "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD",
-    "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RUB", "TRY", "BRL", "MXN", "ZAR", "KRW", "SGD",
-    "HKD", "ILS", "THB", "IDR", "AED", "SAR",
+    "US$", "R$", "A$", "C$", "$", "€", "£", "¥", "￥", "₹", "₽", "₩", "₪", "₫", "₴", "₦", "₱", "₺",
+    "₸", "฿", "zł", "Kč", "kr.", "kr", "Fr.", "Rs.", "Rs", "USD", "EUR", "GBP", "JPY", "CHF",
+    "CNY", "INR", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RUB", "TRY",
+    "BRL", "MXN", "ZAR", "KRW", "SGD", "HKD", "ILS", "THB", "IDR", "AED", "SAR",
 ];
 
 fn strip_currency(text: &str) -> Option<&str> {
@@ -355,7 +391,16 @@ mod tests {
 
     #[test]
     fn other_locales() -> Result<()> {
-        all("de", &[("1.234,5", Some(1234.5)), ("1,5", Some(1.5)), ("1.5", None), ("1.234", Some(1234.0)), ("12 %", Some(0.12))])?;
+        all(
+            "de",
+            &[
+                ("1.234,5", Some(1234.5)),
+                ("1,5", Some(1.5)),
+                ("1.5", None),
+                ("1.234", Some(1234.0)),
+                ("12 %", Some(0.12)),
+            ],
+        )?;
         all(
             "fr",
             &[
@@ -366,8 +411,18 @@ mod tests {
                 ("1.5", None),
             ],
         )?;
-        all("ch", &[("1'234.5", Some(1234.5)), ("CHF 1’000", Some(1000.0))])?;
-        all("in", &[("₹12,34,567.89", Some(1_234_567.89)), ("1,234", Some(1234.0)), ("123,456", None)])
+        all(
+            "ch",
+            &[("1'234.5", Some(1234.5)), ("CHF 1’000", Some(1000.0))],
+        )?;
+        all(
+            "in",
+            &[
+                ("₹12,34,567.89", Some(1_234_567.89)),
+                ("1,234", Some(1234.0)),
+                ("123,456", None),
+            ],
+        )
     }
 
     #[test]
@@ -379,14 +434,23 @@ mod tests {
         let x = Decimal128Array::from(vec![150]).with_precision_and_scale(10, 2)?;
         let result = call(ParseNumber, &[column(x), constant("en")])?;
         assert_eq!(result.as_primitive::<Float64Type>().value(0), 1.5);
-        assert_eq!(call(ParseNumber, &[null(), constant("en")])?.null_count(), 1);
+        assert_eq!(
+            call(ParseNumber, &[null(), constant("en")])?.null_count(),
+            1
+        );
         assert!(call(ParseNumber, &[empty(&DataType::Utf8), constant("en")])?.is_empty());
         Ok(())
     }
 
     #[test]
     fn a_wrong_locale_names_the_right_ones() {
-        let message = error(call(ParseNumber, &[texts([Some("1")]), constant("english")]));
-        assert!(message.contains("locale must be one of 'en', 'in'"), "{message}");
+        let message = error(call(
+            ParseNumber,
+            &[texts([Some("1")]), constant("english")],
+        ));
+        assert!(
+            message.contains("locale must be one of 'en', 'in'"),
+            "{message}"
+        );
     }
 }

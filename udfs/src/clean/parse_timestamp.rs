@@ -36,7 +36,11 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "ISO 8601; RFC 2822; the directives of strftime",
-    also: &["pandas.to_datetime(errors='coerce', utc=True)", "SAFE.PARSE_TIMESTAMP", "try_to_timestamp"],
+    also: &[
+        "pandas.to_datetime(errors='coerce', utc=True)",
+        "SAFE.PARSE_TIMESTAMP",
+        "try_to_timestamp",
+    ],
 };
 
 const TYPE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -91,12 +95,21 @@ mod tests {
     #[test]
     fn times_and_offsets() -> Result<()> {
         let values = [
-            Some("2021-03-04"), Some("2021-03-04T00:00:01.5"), Some("2021-03-04 02:00:00+02:00"), None, Some("no"),
+            Some("2021-03-04"),
+            Some("2021-03-04T00:00:01.5"),
+            Some("2021-03-04 02:00:00+02:00"),
+            None,
+            Some("no"),
             Some("1969-12-31 23:59:59.999999"),
         ];
         let day = 1_614_816_000_000_000;
         let expected = TimestampMicrosecondArray::from(vec![
-            Some(day), Some(day + 1_500_000), Some(day), None, None, Some(-1),
+            Some(day),
+            Some(day + 1_500_000),
+            Some(day),
+            None,
+            None,
+            Some(-1),
         ]);
         for form in text_forms(&values) {
             let result = call(ParseTimestamp, &[form, null()])?;
@@ -111,7 +124,10 @@ mod tests {
         let result = call(ParseTimestamp, &[x, constant("%d/%m/%y %Hh")])?;
         let expected = TimestampMicrosecondArray::from(vec![Some(1_614_862_800_000_000), None]);
         assert_eq!(result.as_ref(), &expected as &dyn Array);
-        let result = call(ParseTimestamp, &[column(Date32Array::from(vec![1])), null()])?;
+        let result = call(
+            ParseTimestamp,
+            &[column(Date32Array::from(vec![1])), null()],
+        )?;
         let expected = TimestampMicrosecondArray::from(vec![86_400_000_000]);
         assert_eq!(result.as_ref(), &expected as &dyn Array);
         assert!(call(ParseTimestamp, &[empty(&DataType::Utf8), null()])?.is_empty());

@@ -42,7 +42,12 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "BigQuery ML's ML.BUCKETIZE, whose labels are taken over",
-    also: &["ML.BUCKETIZE", "pandas.cut(right=False)", "numpy.digitize", "pyspark.ml.feature.Bucketizer"],
+    also: &[
+        "ML.BUCKETIZE",
+        "pandas.cut(right=False)",
+        "numpy.digitize",
+        "pyspark.ml.feature.Bucketizer",
+    ],
 };
 
 /// The bucket of each number: how many splits are not above it. NULL and NaN are in none.
@@ -95,11 +100,15 @@ impl RowWise for Bucketize {
     }
 
     fn return_type(&self, _: &[DataType], literals: &[Option<&ScalarValue>]) -> Result<DataType> {
-        let output = match literals.get(2) {
+        let given = match literals.get(2) {
             Some(Some(output)) => (*output).clone(),
-            _ => return plan_err!("bucketize: output must be 'index', 'label' or 'range', not a column"),
+            _ => {
+                return plan_err!(
+                    "bucketize: output must be 'index', 'label' or 'range', not a column"
+                );
+            }
         };
-        let options = Options::new(&SPEC, vec![ScalarValue::Null, output])?;
+        let options = Options::new(&SPEC, vec![ScalarValue::Null, given])?;
         Ok(match output(&options)? {
             Output::Index => DataType::Int64,
             Output::Label | Output::Range => DataType::Utf8View,
@@ -127,7 +136,10 @@ impl RowWise for Bucketize {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array, StringArray, StringViewArray};
+    use arrow::array::{
+        Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array, StringArray,
+        StringViewArray,
+    };
     use arrow::datatypes::Int32Type;
     use datafusion_expr::ColumnarValue;
 
@@ -142,10 +154,26 @@ mod tests {
     #[test]
     fn buckets_hold_their_lower_end() -> Result<()> {
         let x = Float64Array::from(vec![
-            Some(f64::NEG_INFINITY), Some(0.9), Some(1.0), Some(1.5), Some(2.0), Some(f64::INFINITY), Some(f64::NAN), None,
+            Some(f64::NEG_INFINITY),
+            Some(0.9),
+            Some(1.0),
+            Some(1.5),
+            Some(2.0),
+            Some(f64::INFINITY),
+            Some(f64::NAN),
+            None,
         ]);
         let result = by(&[1.0, 2.0], column(x.clone()), "index")?;
-        let expected = vec![Some(0), Some(0), Some(1), Some(1), Some(2), Some(2), None, None];
+        let expected = vec![
+            Some(0),
+            Some(0),
+            Some(1),
+            Some(1),
+            Some(2),
+            Some(2),
+            None,
+            None,
+        ];
         assert_eq!(result.as_ref(), &Int64Array::from(expected) as &dyn Array);
         let result = by(&[1.0, 2.5], column(x), "range")?;
         let result: Vec<_> = result.as_string_view().iter().collect();
@@ -180,7 +208,10 @@ mod tests {
         assert!(wrong(&[1.0], "labels").contains("did you mean 'label'?"));
         let splits = list(StringArray::from(vec!["a"]));
         let message = error(call(Bucketize, &[constant(1), splits, constant("index")]));
-        assert!(message.contains("splits must be a list of numbers"), "{message}");
+        assert!(
+            message.contains("splits must be a list of numbers"),
+            "{message}"
+        );
         assert!(error(by(&[1.0], texts([Some("a")]), "index")).contains("parse_number"));
     }
 }

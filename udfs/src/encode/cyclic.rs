@@ -19,7 +19,10 @@ const SPEC: Spec = Spec {
     summary: "Sine and cosine of a value that goes round: hour, weekday, month, angle. Two columns in a SELECT list.",
     params: &[
         Param::data("x", "a number"),
-        Param::required("period", "the number at which x is where it began: 24, 7, 12, 360"),
+        Param::required(
+            "period",
+            "the number at which x is where it began: 24, 7, 12, 360",
+        ),
     ],
     variadic: false,
     examples: &[Example {
@@ -135,7 +138,12 @@ mod tests {
         let (sin, cos) = cyclic(column(x), 12.0)?;
         assert_eq!(sin.values(), &[0.0, 1.0, 0.0, -1.0, 0.0, -1.0, 1.0]);
         assert_eq!(cos.values(), &[1.0, 0.0, -1.0, 0.0, 1.0, 0.0, 0.0]);
-        assert!(sin.values().iter().chain(cos.values()).all(|v| v.to_bits() != (-0.0f64).to_bits()));
+        assert!(
+            sin.values()
+                .iter()
+                .chain(cos.values())
+                .all(|v| v.to_bits() != (-0.0f64).to_bits())
+        );
         Ok(())
     }
 
@@ -163,7 +171,10 @@ mod tests {
     #[test]
     fn wrong_arguments() {
         let message = error(call(Cyclic, &[constant(1), constant(0)]));
-        assert!(message.contains("period must be a number above 0, not 0"), "{message}");
+        assert!(
+            message.contains("period must be a number above 0, not 0"),
+            "{message}"
+        );
         let message = error(call(Cyclic, &[texts([Some("a")]), constant(1)]));
         assert!(message.contains("x must be a number"), "{message}");
     }

@@ -195,7 +195,8 @@ impl RowWise for Vectorize {
                             match fill(part.get(row, i)) {
                                 Some(value) => values[to] = value,
                                 None => {
-                                    valid.get_or_insert_with(|| vec![true; values.len()])[to] = false;
+                                    valid.get_or_insert_with(|| vec![true; values.len()])[to] =
+                                        false;
                                 }
                             }
                         }
@@ -222,7 +223,12 @@ impl RowWise for Vectorize {
                     })
                     .map(fill)
                     .collect();
-                Ok(Arc::new(ListArray::try_new(item(), offsets, Arc::new(items), None)?))
+                Ok(Arc::new(ListArray::try_new(
+                    item(),
+                    offsets,
+                    Arc::new(items),
+                    None,
+                )?))
             }
         }
     }
@@ -279,7 +285,9 @@ impl Part {
 fn lay_out(array: &ArrayRef, outside: Option<&NullBuffer>, parts: &mut Vec<Part>) -> Result<()> {
     let nulls = NullBuffer::union(outside, array.nulls());
     let floats = |values: &ArrayRef| -> Result<Float32Array> {
-        Ok(cast(values, &DataType::Float32)?.as_primitive::<Float32Type>().clone())
+        Ok(cast(values, &DataType::Float32)?
+            .as_primitive::<Float32Type>()
+            .clone())
     };
     let (values, shape) = match array.data_type() {
         DataType::Struct(_) => {
@@ -360,25 +368,47 @@ mod tests {
             "error",
         )?;
         let some = |v: [f32; 5]| v.map(Some).to_vec();
-        assert_eq!(result, [some([1.0, 0.5, 1.0, 1.5, 7.0]), some([2.0, 0.5, 0.0, 2.5, 7.0])]);
+        assert_eq!(
+            result,
+            [
+                some([1.0, 0.5, 1.0, 1.5, 7.0]),
+                some([2.0, 0.5, 0.0, 2.5, 7.0])
+            ]
+        );
         Ok(())
     }
 
     #[test]
     fn fixed_size_lists_and_structs_are_laid_out() -> Result<()> {
         let pairs = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>(
-            [Some(vec![Some(1), Some(2)]), Some(vec![Some(3), Some(4)]), Some(vec![Some(5), Some(6)])],
+            [
+                Some(vec![Some(1), Some(2)]),
+                Some(vec![Some(3), Some(4)]),
+                Some(vec![Some(5), Some(6)]),
+            ],
             2,
         );
         let field = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
         let structs = StructArray::from(vec![
-            (field("a"), Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef),
-            (field("b"), Arc::new(Int64Array::from(vec![70, 80, 90])) as ArrayRef),
+            (
+                field("a"),
+                Arc::new(Int64Array::from(vec![7, 8, 9])) as ArrayRef,
+            ),
+            (
+                field("b"),
+                Arc::new(Int64Array::from(vec![70, 80, 90])) as ArrayRef,
+            ),
         ]);
         // slices begin in the middle of their values
-        let result = vectors(&[column(pairs.slice(1, 2)), column(structs.slice(1, 2))], "error")?;
+        let result = vectors(
+            &[column(pairs.slice(1, 2)), column(structs.slice(1, 2))],
+            "error",
+        )?;
         let some = |v: [f32; 4]| v.map(Some).to_vec();
-        assert_eq!(result, [some([3.0, 4.0, 8.0, 80.0]), some([5.0, 6.0, 9.0, 90.0])]);
+        assert_eq!(
+            result,
+            [some([3.0, 4.0, 8.0, 80.0]), some([5.0, 6.0, 9.0, 90.0])]
+        );
         Ok(())
     }
 
@@ -394,7 +424,11 @@ mod tests {
         let result = vectors(&[column(lists.slice(1, 3)), ids], "null")?;
         assert_eq!(
             result,
-            [vec![Some(1.0), None, Some(10.0)], vec![None, Some(20.0)], vec![Some(30.0)]]
+            [
+                vec![Some(1.0), None, Some(10.0)],
+                vec![None, Some(20.0)],
+                vec![Some(30.0)]
+            ]
         );
         let result = vectors(&[list(Int64Array::from(vec![1, 2]))], "error")?;
         assert_eq!(result, [[Some(1.0), Some(2.0)]]);
@@ -405,8 +439,14 @@ mod tests {
     fn missing() -> Result<()> {
         let x = Int64Array::from(vec![Some(1), None]);
         let features = [constant(0), column(x)];
-        let message = error(call(Vectorize, &[&features[..], &[constant("error")]].concat()));
-        assert!(message.contains("argument 2 is NULL in some row"), "{message}");
+        let message = error(call(
+            Vectorize,
+            &[&features[..], &[constant("error")]].concat(),
+        ));
+        assert!(
+            message.contains("argument 2 is NULL in some row"),
+            "{message}"
+        );
         assert_eq!(vectors(&features, "null")?[1], [Some(0.0), None]);
         assert!(vectors(&features, "nan")?[1][1].is_some_and(f32::is_nan));
         assert_eq!(vectors(&[null()], "null")?, [[None]]);
@@ -417,7 +457,10 @@ mod tests {
     fn no_rows_and_wrong_arguments() -> Result<()> {
         let none = ColumnarValue::Array(new_empty_array(&DataType::Float64));
         assert!(vectors(&[none.clone(), none], "error")?.is_empty());
-        let message = error(call(Vectorize, &[constant(1), texts([Some("a")]), constant("error")]));
+        let message = error(call(
+            Vectorize,
+            &[constant(1), texts([Some("a")]), constant("error")],
+        ));
         assert!(message.contains("argument 2 must be a number"), "{message}");
         let message = error(call(Vectorize, &[constant(1), constant("skip")]));
         assert!(message.contains("missing must be one of"), "{message}");

@@ -118,10 +118,8 @@ pub fn fold(hashes: &mut [u64], array: &ArrayRef) -> Result<()> {
         }
         DataType::Int64 => primitive::<Int64Type>(hashes, array, whole),
         DataType::UInt64 => primitive::<UInt64Type>(hashes, array, |v, h| {
-            i64::try_from(v).map_or_else(
-                |_| xxh64_of_8(v, h.wrapping_add(UNSIGNED)),
-                |v| whole(v, h),
-            )
+            i64::try_from(v)
+                .map_or_else(|_| xxh64_of_8(v, h.wrapping_add(UNSIGNED)), |v| whole(v, h))
         }),
         t if t.is_integer() => return fold(hashes, &cast(array, &DataType::Int64)?),
         DataType::Float64 => primitive::<Float64Type>(hashes, array, float),
@@ -298,7 +296,11 @@ fn each(hashes: &mut [u64], nulls: Option<&NullBuffer>, f: impl Fn(usize, u64) -
         }
         Some(nulls) => {
             for (i, h) in hashes.iter_mut().enumerate() {
-                *h = if nulls.is_valid(i) { f(i, *h) } else { null(*h) };
+                *h = if nulls.is_valid(i) {
+                    f(i, *h)
+                } else {
+                    null(*h)
+                };
             }
         }
     }

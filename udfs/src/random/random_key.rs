@@ -107,11 +107,26 @@ mod tests {
     #[test]
     fn equal_values_of_any_type_are_equal() -> Result<()> {
         let expected = key_of(Int64Array::from(vec![Some(0), Some(1), None]))?;
-        assert_eq!(key_of(Int8Array::from(vec![Some(0), Some(1), None]))?, expected);
-        assert_eq!(key_of(UInt64Array::from(vec![Some(0), Some(1), None]))?, expected);
-        assert_eq!(key_of(Float32Array::from(vec![Some(-0.0), Some(1.0), None]))?, expected);
-        assert_eq!(key_of(Float64Array::from(vec![Some(0.0), Some(1.0), None]))?, expected);
-        assert_eq!(key_of(BooleanArray::from(vec![Some(false), Some(true), None]))?, expected);
+        assert_eq!(
+            key_of(Int8Array::from(vec![Some(0), Some(1), None]))?,
+            expected
+        );
+        assert_eq!(
+            key_of(UInt64Array::from(vec![Some(0), Some(1), None]))?,
+            expected
+        );
+        assert_eq!(
+            key_of(Float32Array::from(vec![Some(-0.0), Some(1.0), None]))?,
+            expected
+        );
+        assert_eq!(
+            key_of(Float64Array::from(vec![Some(0.0), Some(1.0), None]))?,
+            expected
+        );
+        assert_eq!(
+            key_of(BooleanArray::from(vec![Some(false), Some(true), None]))?,
+            expected
+        );
         let decimals = Decimal128Array::from(vec![Some(0), Some(100), None]);
         assert_eq!(key_of(decimals.with_precision_and_scale(10, 2)?)?, expected);
         Ok(())
@@ -120,12 +135,25 @@ mod tests {
     #[test]
     fn different_values_are_different() -> Result<()> {
         let mut all = vec![];
-        all.extend(key_of(Int64Array::from(vec![i64::MIN, -1, 0, 1, i64::MAX]))?);
+        all.extend(key_of(Int64Array::from(vec![
+            i64::MIN,
+            -1,
+            0,
+            1,
+            i64::MAX,
+        ]))?);
         all.extend(key_of(UInt64Array::from(vec![u64::MAX, 1 << 63]))?);
-        all.extend(key_of(Float64Array::from(vec![0.5, f64::NAN, f64::INFINITY]))?);
+        all.extend(key_of(Float64Array::from(vec![
+            0.5,
+            f64::NAN,
+            f64::INFINITY,
+        ]))?);
         all.extend(key_of(Date32Array::from(vec![0, 1]))?);
         all.extend(key_of(TimestampSecondArray::from(vec![0, 1]))?);
-        all.extend(keys(&[constant(0), texts([Some(""), Some("0"), Some("1"), None])])?);
+        all.extend(keys(&[
+            constant(0),
+            texts([Some(""), Some("0"), Some("1"), None]),
+        ])?);
         let n = all.len();
         all.sort_unstable();
         all.dedup();
@@ -141,7 +169,13 @@ mod tests {
         let nan = Float64Array::from(vec![f64::NAN, -f64::NAN]);
         let nan = key_of(nan)?;
         assert_eq!(nan[0], nan[1]);
-        let values = [Some("a"), None, Some("数据"), Some(""), Some("thirty-two bytes, and then some more")];
+        let values = [
+            Some("a"),
+            None,
+            Some("数据"),
+            Some(""),
+            Some("thirty-two bytes, and then some more"),
+        ];
         let forms = text_forms(&values)
             .into_iter()
             .map(|form| keys(&[constant(0), form]))
@@ -181,7 +215,10 @@ mod tests {
         let field = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
         let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
         let two: ArrayRef = Arc::new(Int64Array::from(vec![2]));
-        let a = StructArray::from(vec![(field("a"), Arc::clone(&one)), (field("b"), Arc::clone(&two))]);
+        let a = StructArray::from(vec![
+            (field("a"), Arc::clone(&one)),
+            (field("b"), Arc::clone(&two)),
+        ]);
         let b = StructArray::from(vec![(field("a"), two), (field("b"), one)]);
         assert_ne!(key_of(a)?, key_of(b)?);
         Ok(())
@@ -190,7 +227,10 @@ mod tests {
     #[test]
     fn constants_are_columns_and_batches_may_be_cut() -> Result<()> {
         let ids = Int64Array::from_iter_values(0..10);
-        let fast = call(RandomKey, &[constant(5), constant("x"), column(ids.clone())])?;
+        let fast = call(
+            RandomKey,
+            &[constant(5), constant("x"), column(ids.clone())],
+        )?;
         let slow = call(
             RandomKey,
             &[
@@ -201,8 +241,14 @@ mod tests {
         )?;
         assert_eq!(&fast, &slow);
         for cut in 0..=10 {
-            let a = call(RandomKey, &[constant(5), constant("x"), column(ids.slice(0, cut))])?;
-            let b = call(RandomKey, &[constant(5), constant("x"), column(ids.slice(cut, 10 - cut))])?;
+            let a = call(
+                RandomKey,
+                &[constant(5), constant("x"), column(ids.slice(0, cut))],
+            )?;
+            let b = call(
+                RandomKey,
+                &[constant(5), constant("x"), column(ids.slice(cut, 10 - cut))],
+            )?;
             assert_eq!(&concat(&[&a, &b])?, &fast);
         }
         assert!(call(RandomKey, &[constant(5), empty(&DataType::Utf8)])?.is_empty());
@@ -212,6 +258,9 @@ mod tests {
     #[test]
     fn needs_something_to_tell_rows_apart() {
         let message = error(call(RandomKey, &[constant(5)]));
-        assert!(message.contains("Write random_key(seed, value, ...)"), "{message}");
+        assert!(
+            message.contains("Write random_key(seed, value, ...)"),
+            "{message}"
+        );
     }
 }

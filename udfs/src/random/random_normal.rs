@@ -37,7 +37,10 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "the ziggurat method (Doornik 2005) over SplitMix64 (Steele, Lea and Flood 2014) at the hash of the key",
-    also: &["numpy.random.Generator.normal", "pyspark.sql.functions.randn"],
+    also: &[
+        "numpy.random.Generator.normal",
+        "pyspark.sql.functions.randn",
+    ],
 };
 
 const GOLDEN: &str = "0,0";
@@ -121,8 +124,14 @@ mod tests {
         assert_eq!(result.as_ref(), &expected as &dyn Array);
         let none = empty(&DataType::Int64);
         assert!(call(RandomNormal, &[constant(0), constant(1), none])?.is_empty());
-        let message = error(call(RandomNormal, &[constant(0), constant(-1), constant(1)]));
-        assert!(message.contains("sigma must not be below 0, but is -1"), "{message}");
+        let message = error(call(
+            RandomNormal,
+            &[constant(0), constant(-1), constant(1)],
+        ));
+        assert!(
+            message.contains("sigma must not be below 0, but is -1"),
+            "{message}"
+        );
         Ok(())
     }
 }

@@ -36,7 +36,11 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "53 random bits of SplitMix64 (Steele, Lea and Flood 2014) at the hash of the key",
-    also: &["numpy.random.Generator.uniform", "pyspark.sql.functions.rand", "RAND"],
+    also: &[
+        "numpy.random.Generator.uniform",
+        "pyspark.sql.functions.rand",
+        "RAND",
+    ],
 };
 
 const GOLDEN: &str = "0,0";
@@ -159,7 +163,10 @@ mod tests {
 
     #[test]
     fn errors_say_what_to_write() {
-        let message = error(call(RandomUniform, &[constant(2), constant(1), constant(1)]));
+        let message = error(call(
+            RandomUniform,
+            &[constant(2), constant(1), constant(1)],
+        ));
         assert!(
             message.contains("lo is 2 and hi is 1. Write random_uniform(1, 2"),
             "{message}"

@@ -45,7 +45,11 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "a threshold on XXH64 of the key, as BigQuery's documentation does with FARM_FINGERPRINT",
-    also: &["sklearn.model_selection.train_test_split", "DATA_SPLIT_METHOD", "randomSplit"],
+    also: &[
+        "sklearn.model_selection.train_test_split",
+        "DATA_SPLIT_METHOD",
+        "randomSplit",
+    ],
 };
 
 const GOLDEN: &str = "train,train,train,";
@@ -199,7 +203,13 @@ mod tests {
 
     #[test]
     fn all_forms_of_text_agree() -> Result<()> {
-        let values = [Some("a"), None, Some("é"), Some(""), Some("a longer key than fits a view")];
+        let values = [
+            Some("a"),
+            None,
+            Some("é"),
+            Some(""),
+            Some("a longer key than fits a view"),
+        ];
         let parts = text_forms(&values)
             .into_iter()
             .map(|form| split(form, options(0.5, 0.0, 0)))
@@ -219,8 +229,14 @@ mod tests {
     #[test]
     fn errors_say_what_is_wrong() {
         let message = error(split(constant(1), options(0.8, 0.3, 0)));
-        assert!(message.contains("must not be above 1, but 0.8 + 0.3"), "{message}");
+        assert!(
+            message.contains("must not be above 1, but 0.8 + 0.3"),
+            "{message}"
+        );
         let message = error(split(constant(1), options(20.0, 0.0, 0)));
-        assert!(message.contains("test must be between 0 and 1, not 20"), "{message}");
+        assert!(
+            message.contains("test must be between 0 and 1, not 20"),
+            "{message}"
+        );
     }
 }
