@@ -229,6 +229,10 @@ fn given(text: &str, items: &[Item<'_>]) -> Option<Moment> {
 
 /// The date of what was parsed; a month means its first day, a year its first month.
 fn date(parsed: &Parsed) -> Option<NaiveDate> {
+    // chrono reads the year 21 where %Y meets '21'
+    if parsed.year().is_some_and(|year| year < 1000) {
+        return None;
+    }
     let mut parsed = parsed.clone();
     // POSIX puts 69 to 99 in the last century, chrono 70 to 99
     if parsed.year_mod_100() == Some(69)
@@ -419,6 +423,7 @@ mod tests {
             "yesterday",
             "数据",
             "2021-03-0é",
+            "04.03.21",
             "20210399",
             "123",
         ] {
@@ -459,6 +464,7 @@ mod tests {
                 Some("2021-03-04"),
             ),
             ("1614816000", "%s", Some("2021-03-04")),
+            ("03/04/21", "%m/%d/%Y", None),
             ("03/04/2021 more", "%m/%d/%Y", None),
             ("31/02/2021", "%d/%m/%Y", None),
         ] {

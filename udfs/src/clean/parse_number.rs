@@ -172,8 +172,10 @@ impl RowWise for ParseNumber {
 fn parse(text: &str, format: Format, buffer: &mut String) -> Option<f64> {
     let text = text.trim();
     let plain = |b: u8| b.is_ascii_digit() || b == b'-' || b == b'.' && format.decimal == '.';
-    if text.bytes().all(plain) {
-        return finite(text);
+    if text.bytes().all(plain)
+        && let Some(number) = finite(text)
+    {
+        return Some(number);
     }
     buffer.clear();
     let (text, negative) = strip_signs(text)?;

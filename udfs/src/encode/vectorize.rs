@@ -187,18 +187,25 @@ impl RowWise for Vectorize {
                 let mut values = vec![0f32; rows * width];
                 let mut valid = None;
                 let mut at = 0;
-                for part in &parts {
+                // of no width are only empty lists, and without rows nothing is to be done
+                for part in parts.iter().filter(|_| width > 0) {
                     let taken = part.width(0);
-                    for row in 0..rows {
-                        for i in 0..taken {
-                            let to = row * width + at + i;
-                            match fill(part.get(row, i)) {
-                                Some(value) => values[to] = value,
-                                None => {
-                                    valid.get_or_insert_with(|| vec![true; values.len()])[to] =
-                                        false;
+                    let columns = values.chunks_exact_mut(width).enumerate();
+                    if part.has_missing() {
+                        let valid = valid.get_or_insert_with(|| vec![true; rows * width]);
+                        for (row, vector) in columns {
+                            for i in 0..taken {
+                                match fill(part.get(row, i)) {
+                                    Some(value) => vector[at + i] = value,
+                                    None => valid[row * width + at + i] = false,
                                 }
                             }
+                        }
+                    } else {
+                        let part = part.values.values();
+                        for (row, vector) in columns {
+                            vector[at..at + taken]
+                                .copy_from_slice(&part[row * taken..(row + 1) * taken]);
                         }
                     }
                     at += taken;

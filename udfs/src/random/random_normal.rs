@@ -76,7 +76,7 @@ impl RowWise for RandomNormal {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, AsArray, Float32Array, Int64Array};
+    use arrow::array::{Array, AsArray, Float32Array, Int64Array, UInt64Array};
     use arrow::datatypes::Float64Type;
 
     use super::*;
@@ -84,6 +84,16 @@ mod tests {
 
     fn keys(n: i64) -> Int64Array {
         Int64Array::from_iter_values(0..n)
+    }
+
+    /// Must never change.
+    #[test]
+    fn golden() -> Result<()> {
+        let keys = UInt64Array::from(vec![16_558_740_267_870_300_399, 11_283_862_940_551_401_008]);
+        let result = call(RandomNormal, &[constant(0), constant(1), column(keys)])?;
+        let result = result.as_primitive::<Float64Type>().values();
+        assert_eq!(result, &[0.0, 0.0]);
+        Ok(())
     }
 
     #[test]
