@@ -220,7 +220,8 @@ mod tests {
         let result = call(NullIf, &[column(StringArray::from(vec!["a"])), default()])?;
         assert_eq!(result.data_type(), &DataType::Utf8);
         assert!(call(NullIf, &[empty(&DataType::LargeUtf8), default()])?.is_empty());
-        assert_eq!(call(NullIf, &[null(), default()])?.null_count(), 1);
+        let nulls = call(NullIf, &[null(), default()])?;
+        assert_eq!(nulls.logical_null_count(), 1);
         Ok(())
     }
 
