@@ -227,8 +227,13 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     let lower = name.to_lowercase();
     names
         .into_iter()
-        .map(|n| (strsim::jaro_winkler(&lower, &n.to_lowercase()), n))
-        .filter(|(score, _)| *score > 0.78)
+        .filter_map(|n| {
+            let candidate = n.to_lowercase();
+            let score = strsim::jaro_winkler(&lower, &candidate);
+            // one slip of the finger in a short word scores low: 'irq' for 'iqr'
+            let slip = lower.len() > 2 && strsim::osa_distance(&lower, &candidate) == 1;
+            (score > 0.78 || slip).then_some((score, n))
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
         .map(|(_, n)| n)
 }

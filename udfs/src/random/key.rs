@@ -28,7 +28,7 @@
 //! text dictionary-encoded or not. -0 is 0. A function of a key starts at `XXH64(its name, seed = 0)`.
 //! None of this may ever change: splits and samples that people have stored depend on it.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -238,36 +238,24 @@ pub fn fold(hashes: &mut [u64], array: &ArrayRef) -> Result<()> {
         }
         DataType::List(_) => {
             let lists = array.as_list::<i32>();
-            let items = item_hashes(lists.values())?;
-            let offsets = lists.value_offsets();
-            each(hashes, lists.nulls(), |i, h| {
-                list(&items, offsets[i] as usize, offsets[i + 1] as usize, h)
-            });
+            fold_lists(hashes, lists.values(), lists.value_offsets(), lists.nulls())?;
         }
         DataType::LargeList(_) => {
             let lists = array.as_list::<i64>();
-            let items = item_hashes(lists.values())?;
-            let offsets = lists.value_offsets();
-            each(hashes, lists.nulls(), |i, h| {
-                list(&items, offsets[i] as usize, offsets[i + 1] as usize, h)
-            });
+            fold_lists(hashes, lists.values(), lists.value_offsets(), lists.nulls())?;
         }
         DataType::FixedSizeList(_, _) => {
             let lists = array.as_fixed_size_list();
             let items = item_hashes(lists.values())?;
             let n = lists.value_length() as usize;
             each(hashes, lists.nulls(), |i, h| {
-                list(&items, i * n, (i + 1) * n, h)
+                list(&items[i * n..(i + 1) * n], h)
             });
         }
         DataType::Map(_, _) => {
             let maps = array.as_map();
             let entries: ArrayRef = std::sync::Arc::new(maps.entries().clone());
-            let items = item_hashes(&entries)?;
-            let offsets = maps.value_offsets();
-            each(hashes, maps.nulls(), |i, h| {
-                list(&items, offsets[i] as usize, offsets[i + 1] as usize, h)
-            });
+            fold_lists(hashes, &entries, maps.value_offsets(), maps.nulls())?;
         }
         DataType::Struct(_) => {
             let structs = array.as_struct();
@@ -338,11 +326,27 @@ fn item_hashes(items: &ArrayRef) -> Result<Vec<u64>> {
     Ok(hashes)
 }
 
-fn list(items: &[u64], from: usize, to: usize, h: u64) -> u64 {
-    let bytes: Vec<u8> = items[from..to]
-        .iter()
-        .flat_map(|i| i.to_le_bytes())
-        .collect();
+fn fold_lists<O: OffsetSizeTrait>(
+    hashes: &mut [u64],
+    items: &ArrayRef,
+    offsets: &[O],
+    nulls: Option<&NullBuffer>,
+) -> Result<()> {
+    let (Some(first), Some(last)) = (offsets.first(), offsets.last()) else {
+        return Ok(());
+    };
+    // a slice of lists has the items of all
+    let (first, last) = (first.as_usize(), last.as_usize());
+    let items = item_hashes(&items.slice(first, last - first))?;
+    each(hashes, nulls, |i, h| {
+        let (from, to) = (offsets[i].as_usize(), offsets[i + 1].as_usize());
+        list(&items[from - first..to - first], h)
+    });
+    Ok(())
+}
+
+fn list(items: &[u64], h: u64) -> u64 {
+    let bytes: Vec<u8> = items.iter().flat_map(|i| i.to_le_bytes()).collect();
     xxh64(&bytes, h.wrapping_add(LIST))
 }
 
