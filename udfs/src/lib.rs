@@ -18,3 +18,5 @@ pub mod registry;
 pub mod row_wise;
 pub mod spec;
 pub mod split;
+#[cfg(test)]
+pub(crate) mod testing;
