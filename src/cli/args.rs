@@ -139,7 +139,11 @@ fn parse_size(text: &str) -> Result<usize, String> {
         "mib" => 1_048_576.0,
         "gib" => 1_073_741_824.0,
         "tib" => 1_099_511_627_776.0,
-        _ => return Err(format!("'{unit}' is not a unit: use KB, MB, GB, TB or KiB, MiB, GiB, TiB")),
+        _ => {
+            return Err(format!(
+                "'{unit}' is not a unit: use KB, MB, GB, TB or KiB, MiB, GiB, TiB"
+            ));
+        }
     };
     let number: f64 = number
         .replace('_', "")

@@ -121,7 +121,11 @@ fn message(snapshot: &Snapshot, elapsed: Duration, task_elapsed: Duration) -> St
         Some(total) => {
             let share = (snapshot.done as f64 / total as f64).min(1.0);
             parts.push(format!("{:.0} %", share * 100.0));
-            parts.push(format!("{} of {}{unit}", amount(snapshot.done), amount(total)));
+            parts.push(format!(
+                "{} of {}{unit}",
+                amount(snapshot.done),
+                amount(total)
+            ));
             match time_left(share, task_elapsed) {
                 Some(left) => parts.push(format!("{} left", duration(left))),
                 None => parts.push(duration(elapsed)),

@@ -20,6 +20,14 @@ pub struct Expanded {
 }
 
 impl Expanded {
+    /// A text in which `${` is nothing special.
+    pub fn plain(text: &str) -> Self {
+        Self {
+            text: text.to_string(),
+            ..Self::default()
+        }
+    }
+
     /// The line of the file, from 1, that the byte `at` of the expanded text comes from.
     pub fn line_in_file(&self, file: &str, at: usize) -> usize {
         let mut origin = at;
@@ -34,7 +42,11 @@ impl Expanded {
             };
         }
         let origin = origin.min(file.len());
-        file.as_bytes()[..origin].iter().filter(|b| **b == b'\n').count() + 1
+        file.as_bytes()[..origin]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1
     }
 }
 
@@ -51,10 +63,7 @@ pub fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-pub fn expand(
-    file: &str,
-    values: &BTreeMap<String, String>,
-) -> Result<Expanded, VariableError> {
+pub fn expand(file: &str, values: &BTreeMap<String, String>) -> Result<Expanded, VariableError> {
     let mut expanded = Expanded::default();
     let mut at = 0;
     let mut quote: Option<char> = None;
@@ -117,7 +126,10 @@ fn variable(rest: &str, at: usize) -> Result<(&str, Option<&str>, usize), Variab
     };
     if !is_name(name) {
         let length = (close + 1).min(line);
-        return Err(wrong(format!("'{name}' is not a name of a variable"), length));
+        return Err(wrong(
+            format!("'{name}' is not a name of a variable"),
+            length,
+        ));
     }
     Ok((name, default, close + 1))
 }
@@ -155,13 +167,19 @@ mod tests {
         assert_eq!(text("select ${x:-2}", &[("x", "1")]), "select 1");
         assert_eq!(text("select ${x:-2}", &[]), "select 2");
         assert_eq!(text("select '${x:-}'", &[]), "select ''");
-        assert_eq!(text("from '${dir}/a b.csv'", &[("dir", "/t")]), "from '/t/a b.csv'");
+        assert_eq!(
+            text("from '${dir}/a b.csv'", &[("dir", "/t")]),
+            "from '/t/a b.csv'"
+        );
     }
 
     #[test]
     fn what_stays_as_it_is() {
         assert_eq!(text("select '$${x}'", &[]), "select '${x}'");
-        assert_eq!(text("-- ${x}\n/* ${y} */ $1 {}", &[]), "-- ${x}\n/* ${y} */ $1 {}");
+        assert_eq!(
+            text("-- ${x}\n/* ${y} */ $1 {}", &[]),
+            "-- ${x}\n/* ${y} */ $1 {}"
+        );
         // A quote in a comment opens nothing, a comment in a quote neither.
         assert_eq!(text("-- it's\n${x}", &[("x", "1")]), "-- it's\n1");
         assert_eq!(text("'-- ${x}'", &[("x", "1")]), "'-- 1'");

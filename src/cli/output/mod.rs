@@ -210,7 +210,9 @@ impl Output {
                     );
                 }
                 Target::Stdout { .. } if self.format == Format::Parquet => {
-                    return exec_err!("format parquet holds one result, and this is the second one");
+                    return exec_err!(
+                        "format parquet holds one result, and this is the second one"
+                    );
                 }
                 // On standard output results are told apart by an empty line.
                 Target::Stdout { .. } => self.put(b"\n")?,

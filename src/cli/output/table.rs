@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
 use datafusion::common::Result;
 
-use super::values::{NULL, cell, counted, count, is_number, plain, type_name};
+use super::values::{NULL, cell, count, counted, is_number, plain, type_name};
 use super::{View, Writer};
 use crate::cli::width;
 
@@ -140,6 +140,15 @@ impl Writer for TableWriter {
     }
 }
 
+/// One batch as a table.
+pub fn render(batch: &RecordBatch, view: View) -> Result<String> {
+    let mut writer = TableWriter::new(batch.schema(), view);
+    let mut out = Vec::new();
+    writer.write(batch, &mut out)?;
+    writer.finish(&mut out)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
 /// EXPLAIN's answer: text of many lines, which a box would only cut.
 fn is_plan(schema: &SchemaRef) -> bool {
     let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
@@ -184,7 +193,10 @@ impl Shown {
             cells.push(column.as_ref().and_then(|(_, array)| {
                 cell(array.as_ref() as &dyn Array, *row, WIDEST).map(|text| {
                     if lines {
-                        text.lines().map(width::visible).collect::<Vec<_>>().join("\n")
+                        text.lines()
+                            .map(width::visible)
+                            .collect::<Vec<_>>()
+                            .join("\n")
                     } else {
                         width::visible(&text)
                     }
@@ -376,15 +388,18 @@ fn draw(layout: &Layout, rows: usize, cut_after: Option<usize>, view: View) -> T
                 .map(|_| Cell::new(ROWS_LEFT_OUT).add_attribute(Attribute::Dim));
             table.add_row(line(dots.collect(), ROWS_LEFT_OUT));
         }
-        let cells = layout.columns.iter().map(|column| match &column.cells[row] {
-            Some(text) => Cell::new(
-                text.lines()
-                    .map(|part| width::cut(part, column.width))
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            ),
-            None => Cell::new(width::cut(NULL, column.width)).add_attribute(Attribute::Dim),
-        });
+        let cells = layout
+            .columns
+            .iter()
+            .map(|column| match &column.cells[row] {
+                Some(text) => Cell::new(
+                    text.lines()
+                        .map(|part| width::cut(part, column.width))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                ),
+                None => Cell::new(width::cut(NULL, column.width)).add_attribute(Attribute::Dim),
+            });
         table.add_row(line(cells.collect(), width::CUT));
     }
     let numbers = layout.columns.iter().enumerate().filter(|(_, c)| c.number);

@@ -207,8 +207,7 @@ mod tests {
     fn types() {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Float32, true)));
         assert_eq!(type_name(&list), "float[]");
-        let dictionary =
-            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
         assert_eq!(type_name(&dictionary), "text");
         assert!(!is_number(&dictionary));
         assert_eq!(type_name(&DataType::Decimal128(10, 2)), "decimal(10,2)");
