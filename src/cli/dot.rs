@@ -35,23 +35,19 @@ pub const COMMANDS: &[Command] = &[
     command(
         ".mode",
         "[FORMAT]",
-        "how results are written: table, csv, tsv, json, ndjson, markdown, parquet",
+        "how results are written; .mode alone says how now",
     ),
     command(
         ".output",
         "[FILE]",
-        "writes each result to a file, replacing the last; without FILE back to the screen",
+        "writes each result to a file; without FILE back to the screen",
     ),
     command(
         ".rows",
         "[N]",
         "rows of a table shown before its middle is cut",
     ),
-    command(
-        ".timer",
-        "on|off",
-        "rows, time and peak memory after each statement",
-    ),
+    command(".timer", "on|off", "rows and time after each statement"),
     command(".quit", "", "ends; so does Ctrl-D"),
 ];
 

@@ -229,7 +229,7 @@ fn improve(report: &mut Report, ctx: &SessionContext) {
         let functions = names::functions(ctx);
         report.helps = match nearest(name, functions.iter().map(String::as_str)) {
             Some(near) => vec![format!("did you mean {near}?")],
-            None => vec!["seedbed functions lists them, .functions at the prompt".to_string()],
+            None => vec!["`seedbed functions` lists them, .functions at the prompt".to_string()],
         };
     } else if let Some(name) = between(&message, "table '", "' not found") {
         let table = name.rsplit('.').next().unwrap_or(name);

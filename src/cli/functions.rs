@@ -45,8 +45,8 @@ fn list(ctx: &SessionContext, color: bool) -> String {
     let others = names::functions(ctx).len().saturating_sub(specs.len());
     let _ = writeln!(
         out,
-        "\n{others} more come with DataFusion. seedbed functions NAME explains any of them, and finds \
-         names of scikit-learn and pandas."
+        "\n{others} more come with DataFusion. `seedbed functions NAME` explains any of them, and finds a \
+         function by its name in scikit-learn or pandas."
     );
     out
 }
@@ -74,7 +74,7 @@ fn explain(ctx: &SessionContext, name: &str, color: bool) -> Result<String, Stri
     );
     Err(match nearest(name, candidates) {
         Some(near) => format!("there is no function {name}; did you mean {near}?"),
-        None => format!("there is no function {name}; seedbed functions lists them"),
+        None => format!("there is no function {name}; `seedbed functions` lists them"),
     })
 }
 

@@ -51,6 +51,7 @@ fn start(cli: Cli) -> Result<u8, u8> {
     let talk = Talk {
         quiet: flags.quiet,
         timing: flags.timing,
+        memory: flags.timing,
     };
     match cli.action {
         Some(Action::Functions { name }) => {

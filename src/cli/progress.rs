@@ -4,18 +4,23 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use comfy_table::Table;
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use seedbed::session::{Progress, Snapshot, Unit};
 
 use super::output::values::count;
+use super::width;
 
 /// A statement that is done sooner shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// An estimate from less than this is a guess.
 const KNOWN_SHARE: f64 = 0.01;
 
-const WITH_TOTAL: &str = "{prefix} {bar:24.green/black.bright} {wide_msg}";
-const WITHOUT_TOTAL: &str = "{spinner:.green} {prefix} {wide_msg}";
+const WITH_TOTAL: &str = "{prefix} {bar:24.green/black.bright} {msg}";
+const WITHOUT_TOTAL: &str = "{spinner:.green} {prefix} {msg}";
+/// What the templates take beside prefix and message, and room for the terminal's echo of Ctrl-C: on a
+/// full line it would move to the next one, and the bar could not be taken away.
+const BESIDE: usize = 24 + 2 + 4;
 
 pub struct Bar {
     started: Instant,
@@ -71,16 +76,23 @@ impl Bar {
         } else {
             &snapshot.task
         };
-        bar.set_prefix(task.to_string());
+        let room = Table::new()
+            .use_stderr()
+            .width()
+            .map_or(80, usize::from)
+            .saturating_sub(BESIDE);
+        let task = width::cut(&width::visible(task), room / 2);
+        let message = message(
+            &snapshot,
+            self.started.elapsed(),
+            self.task_started.elapsed(),
+        );
+        bar.set_message(width::cut(&message, room - width::of(&task)));
+        bar.set_prefix(task);
         if let Some(total) = total {
             bar.set_length(total);
             bar.set_position(snapshot.done.min(total));
         }
-        bar.set_message(message(
-            &snapshot,
-            self.started.elapsed(),
-            self.task_started.elapsed(),
-        ));
         bar.tick();
     }
 
@@ -148,11 +160,13 @@ fn time_left(share: f64, elapsed: Duration) -> Option<Duration> {
     (share >= KNOWN_SHARE).then(|| elapsed.mul_f64((1.0 - share) / share))
 }
 
-/// `0.04 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
+/// `42 ms`, `1.5 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
-    if time < Duration::from_secs(10) {
-        format!("{:.2} s", time.as_secs_f64())
+    if seconds == 0 {
+        format!("{} ms", time.as_millis())
+    } else if seconds < 10 {
+        format!("{:.1} s", time.as_secs_f64())
     } else if seconds < 60 {
         format!("{seconds} s")
     } else if seconds < 3600 {
@@ -168,7 +182,8 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!(duration(Duration::from_millis(42)), "0.04 s");
+        assert_eq!(duration(Duration::from_millis(42)), "42 ms");
+        assert_eq!(duration(Duration::from_millis(1549)), "1.5 s");
         assert_eq!(duration(Duration::from_secs(12)), "12 s");
         assert_eq!(duration(Duration::from_secs(185)), "3 min 5 s");
         assert_eq!(duration(Duration::from_secs(7800)), "2 h 10 min");

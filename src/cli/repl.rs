@@ -125,6 +125,7 @@ fn run_line(line: &str, session: &mut Session, settings: &mut Settings) -> Next 
     if dot::is_command(line) && !line.trim_start().starts_with(".read") {
         return dot::run(line, session, settings);
     }
+    session.output.restart();
     if let Some(path) = &settings.output {
         let opened = Output::file(session.output.format, session.output.rows, path)
             .and_then(|output| session.redirect(output));

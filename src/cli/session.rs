@@ -38,7 +38,10 @@ pub enum Stop {
 #[derive(Debug, Clone, Copy)]
 pub struct Talk {
     pub quiet: bool,
+    /// Rows and time of each statement.
     pub timing: bool,
+    /// And the most memory so far.
+    pub memory: bool,
 }
 
 pub struct Session {
@@ -257,7 +260,9 @@ impl Session {
         }
         if self.talk.timing {
             parts.push(duration(elapsed));
-            if let Some(peak) = peak_memory() {
+            if self.talk.memory
+                && let Some(peak) = peak_memory()
+            {
                 parts.push(format!("peak memory {}", indicatif::DecimalBytes(peak)));
             }
             let line = parts.join(", ");

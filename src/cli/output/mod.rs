@@ -197,6 +197,11 @@ impl Output {
         self.results
     }
 
+    /// What comes next is the first result again: at the prompt each stands by itself.
+    pub fn restart(&mut self) {
+        self.results = 0;
+    }
+
     /// Begins a result.
     pub fn begin(&mut self, schema: SchemaRef) -> Result<()> {
         if self.results > 0 && self.format.holds_one_result() {

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::json::writer::{EncoderOptions, JsonArray, JsonFormat, LineDelimited, make_encoder};
+use arrow::json::writer::{EncoderOptions, JsonFormat, LineDelimited, make_encoder};
 use arrow::json::{Writer as ArrowJson, WriterBuilder as JsonBuilder};
 use datafusion::common::{Result, internal_datafusion_err};
 use parquet::arrow::ArrowWriter;
@@ -96,9 +96,32 @@ pub fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef, ArrowE
     Ok(Arc::new(texts.finish()))
 }
 
+/// An array with an object a line, as people and line-based tools read it best.
+#[derive(Debug, Default)]
+pub struct ArrayOfLines;
+
+impl JsonFormat for ArrayOfLines {
+    fn start_stream<W: Write>(&self, writer: &mut W) -> Result<(), ArrowError> {
+        writer.write_all(b"[")?;
+        Ok(())
+    }
+
+    fn start_row<W: Write>(&self, writer: &mut W, is_first_row: bool) -> Result<(), ArrowError> {
+        if !is_first_row {
+            writer.write_all(b",\n")?;
+        }
+        Ok(())
+    }
+
+    fn end_stream<W: Write>(&self, writer: &mut W) -> Result<(), ArrowError> {
+        writer.write_all(b"]")?;
+        Ok(())
+    }
+}
+
 /// JSON: an array of objects, or an object a line. NULL is written, so that every object has all keys.
 pub enum JsonWriter {
-    Array(Option<ArrowJson<Vec<u8>, JsonArray>>),
+    Array(Option<ArrowJson<Vec<u8>, ArrayOfLines>>),
     Lines(Option<ArrowJson<Vec<u8>, LineDelimited>>),
 }
 

@@ -101,7 +101,9 @@ impl Writer for TableWriter {
             return plan(&self.rows(), out);
         }
         if self.schema.fields().is_empty() {
-            writeln!(out, "{}", counted(self.total, "row"))?;
+            if self.total > 0 {
+                writeln!(out, "{}", counted(self.total, "row"))?;
+            }
             return Ok(());
         }
         let rows = self.rows();
