@@ -1,11 +1,11 @@
 //! The bar of a statement that takes longer than a second. It stands on standard error, and only if
 //! that is a terminal.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use comfy_table::Table;
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use seedbed::session::{Progress, Snapshot, Unit};
 
 use super::output::values::count;
@@ -18,9 +18,11 @@ const KNOWN_SHARE: f64 = 0.01;
 
 const WITH_TOTAL: &str = "{prefix} {bar:24.green/black.bright} {msg}";
 const WITHOUT_TOTAL: &str = "{spinner:.green} {prefix} {msg}";
-/// What the templates take beside prefix and message, and room for the terminal's echo of Ctrl-C: on a
-/// full line it would move to the next one, and the bar could not be taken away.
-const BESIDE: usize = 24 + 2 + 4;
+/// What the templates take beside prefix and message.
+const BESIDE: usize = 24 + 2;
+/// Room for the terminal's echo of Ctrl-C: on a full line it would move the cursor to the next one, and
+/// the bar could not be taken away.
+const ECHO: u16 = 3;
 
 pub struct Bar {
     started: Instant,
@@ -60,8 +62,7 @@ impl Bar {
         }
         let total = snapshot.total.filter(|total| *total > 0);
         let bar = self.bar.get_or_insert_with(|| {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
-                .with_style(style(WITHOUT_TOTAL))
+            ProgressBar::with_draw_target(None, target()).with_style(style(WITHOUT_TOTAL))
         });
         if total.is_some() != self.with_total {
             self.with_total = total.is_some();
@@ -76,11 +77,7 @@ impl Bar {
         } else {
             &snapshot.task
         };
-        let room = Table::new()
-            .use_stderr()
-            .width()
-            .map_or(80, usize::from)
-            .saturating_sub(BESIDE);
+        let room = usize::from(line_width()).saturating_sub(BESIDE);
         let task = width::cut(&width::visible(task), room / 2);
         let message = message(
             &snapshot,
@@ -108,6 +105,72 @@ impl Bar {
     pub fn end(&mut self) {
         self.clear();
         self.enabled = false;
+    }
+}
+
+/// The columns of the terminal that the bar may take.
+fn line_width() -> u16 {
+    let width = Table::new().use_stderr().width().filter(|w| *w > 0);
+    width.unwrap_or(80).saturating_sub(ECHO)
+}
+
+fn target() -> ProgressDrawTarget {
+    ProgressDrawTarget::term_like_with_hz(Box::new(Terminal), 10)
+}
+
+/// Standard error, a little narrower than it is.
+#[derive(Debug)]
+struct Terminal;
+
+impl Terminal {
+    fn put(text: &str) -> io::Result<()> {
+        io::stderr().write_all(text.as_bytes())
+    }
+
+    /// Moves the cursor; by 0 the terminal would move it by 1.
+    fn go(n: usize, direction: char) -> io::Result<()> {
+        if n == 0 {
+            return Ok(());
+        }
+        Self::put(&format!("\u{1b}[{n}{direction}"))
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        line_width()
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        Self::go(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        Self::go(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        Self::go(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        Self::go(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        Self::put(&format!("{text}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        Self::put(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        Self::put("\r\u{1b}[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
