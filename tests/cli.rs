@@ -178,6 +178,7 @@ fn exit_codes() {
     assert_eq!(failure(&["--no-such-flag"]).0, 2);
     assert_eq!(failure(&["--threads", "0", "-c", "SELECT 1"]).0, 2);
     assert_eq!(failure(&["--memory-limit", "4 parsecs"]).0, 2);
+    assert_eq!(failure(&["-c", "SELECT 1", "-o", "t.csv.gz"]).0, 2);
     assert_eq!(failure(&["run"]).0, 2);
     assert_eq!(failure(&["run", "/no/such/file.sql"]).0, 2);
     assert_eq!(failure(&["-c", "SELECT 1", "run", "a.sql"]).0, 2);

@@ -222,6 +222,8 @@ impl Completer {
                 _ => Vec::new(),
             }
         });
+        // What planning had to say about it is nothing the user has asked.
+        let _ = self.seedbed.take_notices();
         self.columns
             .borrow_mut()
             .insert(relation.to_string(), found);

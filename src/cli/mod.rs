@@ -116,6 +116,17 @@ fn run_all(flags: &Flags, talk: Talk, scripts: &[run::Script]) -> Result<u8, u8>
 }
 
 fn open(flags: &Flags, talk: Talk) -> Result<Session, u8> {
+    if let Some(path) = flags
+        .output
+        .as_deref()
+        .filter(|path| output::is_compressed(path))
+    {
+        return Err(usage(&format!(
+            "results are written as they are, not compressed as {} would be: use COPY (SELECT ...) TO '{}'",
+            path.display(),
+            path.display()
+        )));
+    }
     let named = flags.output.as_deref().and_then(Format::of_file);
     let format = flags.format.or(named).unwrap_or(Format::Table);
     if format == Format::Parquet && flags.output.is_none() && std::io::stdout().is_terminal() {

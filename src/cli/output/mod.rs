@@ -394,6 +394,12 @@ fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
+/// True for names that promise a compressed file.
+pub fn is_compressed(path: &Path) -> bool {
+    let end = path.extension().and_then(|end| end.to_str());
+    end.is_some_and(|end| matches!(end, "gz" | "zst" | "bz2" | "xz" | "lz4"))
+}
+
 /// The columns of the terminal; of a pipe only if COLUMNS is set.
 pub fn terminal_width() -> Option<usize> {
     comfy_table::Table::new()
