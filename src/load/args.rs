@@ -46,11 +46,11 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// `; did you mean "x"?`, or nothing.
+/// The end of a sentence about a name that does not exist: `; did you mean 'x'?`, or a full stop.
 pub fn did_you_mean<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(name, names) {
         Some(near) => format!("; did you mean '{near}'?"),
-        None => String::new(),
+        None => ".".to_string(),
     }
 }
 
@@ -200,7 +200,11 @@ impl<'a> Args<'a> {
         };
         match texts(value)? {
             Some(list) => Ok(Some(list)),
-            None => self.wrong(name, value, &format!("a list of texts, as {name} => ['a', 'b']")),
+            None => self.wrong(
+                name,
+                value,
+                &format!("a list of texts, as {name} => ['a', 'b']"),
+            ),
         }
     }
 

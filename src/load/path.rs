@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use datafusion::common::{Result, plan_datafusion_err, plan_err};
 
-use super::args::did_you_mean;
+use super::args::nearest;
 use super::source::read_full;
 
 /// The readers, by the name of their SQL function.
@@ -333,11 +333,9 @@ fn missing(path: &Path) -> datafusion::error::DataFusionError {
                 parent.as_path()
             };
             let names = names_in(shown);
-            let near = did_you_mean(&name, names.iter().map(String::as_str));
-            let near = if near.is_empty() {
-                format!("; {}", contents(shown))
-            } else {
-                near
+            let near = match nearest(&name, names.iter().map(String::as_str)) {
+                Some(near) => format!("; did you mean '{near}'?"),
+                None => format!("; {}", contents(shown)),
             };
             return if next == path {
                 plan_datafusion_err!("'{}' does not exist{near}", path.display())

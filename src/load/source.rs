@@ -294,8 +294,6 @@ impl Decode for Utf16 {
             units.pop();
         }
         self.pending.drain(..units.len() * 2);
-        output.extend(
-            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)),
-        );
+        output.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
     }
 }

@@ -144,8 +144,6 @@ pub enum Fault {
 pub struct Odd {
     pub fault: Fault,
     pub row: Row,
-    /// Its place among the rows that are kept, if it is one.
-    pub kept: Option<usize>,
 }
 
 /// Records as they come out of the tokenizer: fields row after row.
@@ -509,16 +507,12 @@ impl Cutter<'_> {
         if fault && drop {
             self.out.fields.truncate(self.first);
         } else {
-            self.out
-                .fields
-                .resize(self.first + width, Field::MISSING);
+            self.out.fields.resize(self.first + width, Field::MISSING);
         }
         if fault {
-            let kept = (!drop).then_some(self.out.rows.len());
             self.out.odd.push(Odd {
                 fault: Fault::Ragged,
                 row,
-                kept,
             });
         }
         if !fault || !drop {
@@ -537,11 +531,7 @@ impl Cutter<'_> {
             .unwrap_or(rest.len());
         let mut row = self.row(self.record_start + length);
         row.fields = 0;
-        self.out.odd.push(Odd {
-            fault,
-            row,
-            kept: None,
-        });
+        self.out.odd.push(Odd { fault, row });
         self.out.records += 1;
         let ended = length < rest.len();
         self.out.lines = self.record_line + u32::from(ended);
@@ -612,4 +602,25 @@ fn mask_portable(block: &[u8; 64], byte: u8) -> u64 {
 enum Cut {
     Stopped(usize),
     Restart(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_agree() {
+        let mut block = [0_u8; 64];
+        for (i, byte) in block.iter_mut().enumerate() {
+            *byte = u8::try_from(i * 37 % 256).unwrap();
+        }
+        block[3] = b',';
+        block[63] = b',';
+        block[17] = b',' ^ 0x80;
+        for byte in 0..=u8::MAX {
+            let expected = (0..64).fold(0, |m, i| m | u64::from(block[i] == byte) << i);
+            assert_eq!(mask(&block, byte), expected);
+            assert_eq!(mask_portable(&block, byte), expected);
+        }
+    }
 }

@@ -30,7 +30,11 @@ pub fn integer(text: &[u8]) -> Option<i64> {
         }
         value = value.checked_mul(10)?.checked_sub(i64::from(digit))?;
     }
-    if negative { Some(value) } else { value.checked_neg() }
+    if negative {
+        Some(value)
+    } else {
+        value.checked_neg()
+    }
 }
 
 /// Powers of ten that a double holds exactly.
@@ -123,11 +127,10 @@ pub fn date(text: &[u8]) -> Option<i32> {
     } else {
         (year - 1, month + 9)
     };
-    let days = y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400)
-        + (m * 153 + 2) / 5
-        + day
-        - 1
-        - 719_468;
+    let days =
+        y * 365 + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (m * 153 + 2) / 5 + day
+            - 1
+            - 719_468;
     i32::try_from(days).ok()
 }
 
@@ -254,8 +257,19 @@ mod tests {
     #[test]
     fn floats_are_the_nearest() {
         for text in [
-            "0", "-0.0", ".5", "5.", "1e300", "0.1", "3.14159265358979", "123456789.123456789",
-            "9007199254740993", "1e-400", "inf", "-1.7976931348623157e308", "4.35",
+            "0",
+            "-0.0",
+            ".5",
+            "5.",
+            "1e300",
+            "0.1",
+            "3.14159265358979",
+            "123456789.123456789",
+            "9007199254740993",
+            "1e-400",
+            "inf",
+            "-1.7976931348623157e308",
+            "4.35",
         ] {
             let expected: f64 = text.parse().unwrap();
             let got = float(text.as_bytes()).unwrap();
