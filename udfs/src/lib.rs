@@ -18,3 +18,4 @@ pub mod registry;
 pub mod row_wise;
 pub mod spec;
 pub mod split;
+pub mod synthesize;
