@@ -2,6 +2,7 @@
 //!
 //! [`Seedbed`] is the whole public interface: open a session, run statements.
 
+pub mod plan;
 mod seedbed;
 pub mod session;
 
