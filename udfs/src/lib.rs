@@ -20,3 +20,4 @@ pub mod spec;
 pub mod split;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod synthesize;
