@@ -27,32 +27,37 @@ def one_hot(column):
     )
 
 
-deciles = " + ".join(f"(dep_time >= s.deciles[{at}])::TINYINT" for at in range(1, 10))
+# Small statistics as tables of their own: one long WITH took a third longer and twice the memory.
+db.execute("""
+    CREATE TEMP TABLE medians AS
+    SELECT carrier, median(dep_time) AS dep_time, median(dep_delay) AS dep_delay,
+           median(arr_delay) AS arr_delay, median(air_time) AS air_time
+    FROM flights GROUP BY carrier
+""")
+db.execute("""
+    CREATE TEMP VIEW imputed AS
+    SELECT coalesce(f.dep_time, m.dep_time) AS dep_time, coalesce(f.dep_delay, m.dep_delay) AS dep_delay,
+           coalesce(f.arr_delay, m.arr_delay) AS arr_delay, coalesce(f.air_time, m.air_time) AS air_time,
+           f.month, f.day, f.sched_dep_time, f.carrier, f.flight, f.origin, f.dest
+    FROM flights f JOIN medians m ON f.carrier IS NOT DISTINCT FROM m.carrier
+""")
+db.execute("""
+    CREATE TEMP TABLE stats AS
+    SELECT avg(dep_delay) AS mean, stddev_pop(dep_delay) AS std,
+           min(air_time) AS lo, max(air_time) - min(air_time) AS range,
+           quantile_cont(arr_delay, [0.01, 0.25, 0.5, 0.75, 0.99]) AS arr,
+           quantile_cont(dep_delay, [0.01, 0.99]) AS dep,
+           quantile_cont(dep_time, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]) AS deciles
+    FROM imputed
+""")
+db.execute("""
+    CREATE TEMP TABLE dests AS
+    SELECT dest, row_number() OVER (ORDER BY dest) - 1 AS code FROM (SELECT DISTINCT dest FROM flights)
+""")
 
+deciles = " + ".join(f"(dep_time >= s.deciles[{at}])::TINYINT" for at in range(1, 10))
 db.execute(f"""
     COPY (
-        WITH medians AS (
-            SELECT carrier, median(dep_time) AS dep_time, median(dep_delay) AS dep_delay,
-                   median(arr_delay) AS arr_delay, median(air_time) AS air_time
-            FROM flights GROUP BY carrier
-        ),
-        imputed AS (
-            SELECT coalesce(f.dep_time, m.dep_time) AS dep_time, coalesce(f.dep_delay, m.dep_delay) AS dep_delay,
-                   coalesce(f.arr_delay, m.arr_delay) AS arr_delay, coalesce(f.air_time, m.air_time) AS air_time,
-                   f.month, f.day, f.sched_dep_time, f.carrier, f.flight, f.origin, f.dest
-            FROM flights f JOIN medians m ON f.carrier IS NOT DISTINCT FROM m.carrier
-        ),
-        s AS (
-            SELECT avg(dep_delay) AS mean, stddev_pop(dep_delay) AS std,
-                   min(air_time) AS lo, max(air_time) - min(air_time) AS range,
-                   quantile_cont(arr_delay, [0.01, 0.25, 0.5, 0.75, 0.99]) AS arr,
-                   quantile_cont(dep_delay, [0.01, 0.99]) AS dep,
-                   quantile_cont(dep_time, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]) AS deciles
-            FROM imputed
-        ),
-        dests AS (
-            SELECT dest, row_number() OVER (ORDER BY dest) - 1 AS code FROM (SELECT DISTINCT dest FROM flights)
-        )
         SELECT (dep_delay - s.mean) / s.std AS dep_delay_standard,
                (arr_delay - s.arr[3]) / (s.arr[4] - s.arr[2]) AS arr_delay_robust,
                (air_time - s.lo) / s.range AS air_time_min_max,
@@ -66,6 +71,6 @@ db.execute(f"""
                cos(2 * pi() * month / 12) AS month_cos,
                CASE WHEN hash(month, day, sched_dep_time, carrier, flight, origin, 42) % 100 < 20
                     THEN 'test' ELSE 'train' END AS part
-        FROM imputed i CROSS JOIN s JOIN dests d ON i.dest IS NOT DISTINCT FROM d.dest
+        FROM imputed i CROSS JOIN stats s JOIN dests d ON i.dest IS NOT DISTINCT FROM d.dest
     ) TO '{target}' (FORMAT parquet, COMPRESSION snappy)
 """)
