@@ -2,7 +2,7 @@
 //!
 //! [`Seedbed`] is the whole public interface: open a session, run statements.
 
-pub mod session;
 mod seedbed;
+pub mod session;
 
 pub use seedbed::{Answer, Options, Seedbed, Statement};

@@ -1,0 +1,8 @@
+//! The clean stage.
+
+use crate::registry::Function;
+
+/// The functions of this stage.
+pub fn functions() -> Vec<Function> {
+    vec![]
+}

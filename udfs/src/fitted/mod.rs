@@ -1,0 +1,115 @@
+//! Fitted functions: one way of writing them.
+//!
+//! A fitted function has a *state* that takes rows and merges with other states, *parameters* that are
+//! made of the finished state, and a kernel that *applies* the parameters to rows. Of one such
+//! [`Fitted`] the adapters in [`udf`] make three functions: the window function that is written in SQL,
+//! the aggregate that fits, and the scalar function that applies.
+//!
+//! States must be order-independent to the bit: whatever the order of updates and merges, the
+//! parameters are the same.
+
+mod udf;
+
+use std::fmt::Debug;
+
+use arrow::array::{ArrayRef, StructArray, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Fields};
+use datafusion_common::Result;
+
+use crate::options::Options;
+use crate::spec::Spec;
+
+pub use udf::{Bound, FittedUdf, FittedWindow, GroupIndex, collect_groups};
+
+/// What a fitted function gathers of the rows it is fitted on, for one group.
+pub trait State: Debug + Send + Sync + Sized + 'static {
+    /// Takes rows; `values` are the coerced data arguments.
+    fn update(&mut self, values: &[ArrayRef]) -> Result<()>;
+
+    /// Takes rows of many groups: row `i` belongs to `states[groups[i]]`.
+    fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
+        let mut order: Vec<u32> = (0..u32::try_from(groups.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_by_key(|i| groups[*i as usize]);
+        for run in order.chunk_by(|a, b| groups[*a as usize] == groups[*b as usize]) {
+            let rows = UInt32Array::from(run.to_vec());
+            let values = values
+                .iter()
+                .map(|v| take(v, &rows, None))
+                .collect::<Result<Vec<_>, _>>()?;
+            states[groups[run[0] as usize]].update(&values)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what another state has gathered.
+    fn merge(&mut self, other: Self) -> Result<()>;
+
+    /// Appends the state to `out`, for [`Self::decode`].
+    fn encode(&self, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Takes up in an empty state (of the same function and types) what [`Self::encode`] wrote.
+    fn decode(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Bytes held, the state itself included.
+    fn size(&self) -> usize;
+}
+
+/// A function that learns from all rows before it is applied to each.
+pub trait Fitted: Debug + Clone + Send + Sync + Sized + 'static {
+    type State: State;
+    /// The parameters of all groups in the form the kernel wants; made once, not once a batch.
+    type Prepared: Send + Sync + 'static;
+
+    /// Its declaration.
+    fn spec() -> &'static Spec;
+
+    /// Reads the options; a wrong one is an error that says what would be right.
+    fn new(options: &Options) -> Result<Self>;
+
+    /// The types the data arguments are cast to, or an error that says which types would be right.
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>>;
+
+    /// The type of the result, from the coerced types.
+    fn output(&self, types: &[DataType]) -> Result<DataType>;
+
+    /// The fields of the parameters.
+    fn params(&self, types: &[DataType]) -> Result<Fields>;
+
+    /// A state that has seen nothing.
+    fn state(&self, types: &[DataType]) -> Result<Self::State>;
+
+    /// The parameters of finished states, a row a state: columns as [`Self::params`] says.
+    fn finish(&self, types: &[DataType], states: Vec<Self::State>) -> Result<Vec<ArrayRef>>;
+
+    /// Reads parameters, a row a group.
+    fn prepare(&self, types: &[DataType], params: &StructArray) -> Result<Self::Prepared>;
+
+    /// Applies the parameters to rows.
+    fn apply(
+        &self,
+        args: &[ArrayRef],
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef>;
+}
+
+/// Which row of the parameters each row of a batch uses.
+#[derive(Debug, Clone, Copy)]
+pub enum Groups<'a> {
+    /// All rows use the first.
+    One,
+    /// Row `i` uses row `index[i]`.
+    Each(&'a [u32]),
+}
+
+impl Groups<'_> {
+    /// The parameters' row for a row of the batch.
+    #[inline]
+    pub fn of(&self, row: usize) -> usize {
+        match self {
+            Self::One => 0,
+            Self::Each(index) => index[row] as usize,
+        }
+    }
+}

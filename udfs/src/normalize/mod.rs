@@ -1,0 +1,8 @@
+//! The normalize stage.
+
+use crate::registry::Function;
+
+/// The functions of this stage.
+pub fn functions() -> Vec<Function> {
+    vec![]
+}

@@ -1,0 +1,51 @@
+//! All functions, by name.
+
+use std::sync::Arc;
+
+use datafusion_expr::ScalarUDF;
+
+use crate::fitted::{Fitted, FittedUdf};
+use crate::row_wise::{RowWise, row_wise};
+use crate::spec::Spec;
+use crate::{clean, encode, normalize, random, split};
+
+/// A function and how the engine calls it.
+#[derive(Debug, Clone)]
+pub enum Function {
+    /// Called on rows as they pass.
+    RowWise(&'static Spec, Arc<ScalarUDF>),
+    /// Learns from all rows first.
+    Fitted(&'static Spec, FittedUdf),
+}
+
+impl Function {
+    /// Takes in a row-wise function.
+    pub fn row_wise<F: RowWise>(function: F) -> Self {
+        let spec = function.spec();
+        Self::RowWise(spec, Arc::new(row_wise(function)))
+    }
+
+    /// Takes in a fitted function.
+    pub fn fitted<F: Fitted>() -> Self {
+        Self::Fitted(F::spec(), FittedUdf::of::<F>())
+    }
+
+    /// The function's declaration.
+    pub fn spec(&self) -> &'static Spec {
+        match self {
+            Self::RowWise(spec, _) | Self::Fitted(spec, _) => spec,
+        }
+    }
+}
+
+/// Every function, stage by stage.
+pub fn functions() -> Vec<Function> {
+    [
+        clean::functions(),
+        normalize::functions(),
+        encode::functions(),
+        split::functions(),
+        random::functions(),
+    ]
+    .concat()
+}
