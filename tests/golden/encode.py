@@ -4,11 +4,13 @@
 import math
 
 import numpy as np
+import pandas as pd
 import sklearn
 from golden import Golden, floats, per_value, present
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder
 
 SKLEARN = f"scikit-learn {sklearn.__version__}"
+PANDAS = f"pandas {pd.__version__}, get_dummies"
 NUMPY = f"numpy {np.__version__}"
 WORDS = ["apple", "Banana", "", "cherry", "Äpfel", "état", "日本", "zebra", "10", "9", "an apple"]
 
@@ -25,12 +27,12 @@ def column(values):
 
 
 def one_hot(values, **options):
-    """OneHotEncoder on the present rows. NULL has no category: NULL in, NULL out."""
+    """OneHotEncoder on the present rows. A missing value has no category and 0 in all columns, as in pandas' get_dummies."""
     have = present(values)
     encoder = OneHotEncoder(sparse_output=False, dtype=np.int64, **options)
     hot = iter(encoder.fit_transform(column(have)).tolist())
     width = len(encoder.get_feature_names_out())
-    rows = [[None] * width if v is None or v != v else next(hot) for v in values]
+    rows = [[0] * width if v is None or v != v else next(hot) for v in values]
     return [list(c) for c in zip(*rows)]
 
 
@@ -76,6 +78,10 @@ def categories():
         golden.case(f"ordinal_encode(r, min_frequency => {least}) OVER () AS y", ordinal(columns["r"], min_frequency=least))
     golden.case("ordinal_encode(w, handle_unknown => 'null') OVER () AS y", ordinal(columns["w"]))
 
+    for name in ("wn", "o", "x"):
+        dummies = pd.get_dummies(pd.Series(columns[name], dtype="object" if name == "wn" else "boolean" if name == "o" else "float"))
+        assert dummies.astype(int).to_numpy().T.tolist() == one_hot(columns[name])
+        golden.case(f"one_hot({name}) OVER () AS y", *one_hot(columns[name]), authority=PANDAS)
     for name in ("w", "r", "i", "bit", "two", "c"):
         golden.case(f"one_hot({name}) OVER () AS y", *one_hot(columns[name]))
         golden.case(f"one_hot({name}, drop => 'if_binary') OVER () AS y", *one_hot(columns[name], drop="if_binary"))
@@ -105,10 +111,6 @@ def categories():
     )
     golden.write()
 
-    golden = Golden("encode_one_hot_missing", f"{SKLEARN} on the present rows; NULL in, NULL out", {name: table[name] for name in ("wn", "o")})
-    for name in ("wn", "o"):
-        golden.case(f"one_hot({name}) OVER () AS y", *one_hot(columns[name]))
-    golden.write()
 
 
 def discretize(values, n):
