@@ -59,7 +59,7 @@ class Golden:
 
     def write(self):
         columns = [
-            {"name": name, "type": kind, "values": [plain(v) for v in values]}
+            {"name": name, "type": kind, "values": [given(kind, plain(v)) for v in values]}
             for name, (kind, values) in self.table.items()
         ]
         # A line a column or a case: a change of one shows as one.
@@ -73,6 +73,11 @@ class Golden:
         json.loads(text)
         self.path.write_text(text)
         print(f"{self.path.name}: {len(self.cases)} cases, {len(text.encode())} bytes")
+
+
+def given(kind, value):
+    """A value of the table: floats as text, since not every reader of JSON takes their last digit seriously."""
+    return str(value) if kind in ("DOUBLE", "REAL") and value is not None else value
 
 
 def missing(value):
