@@ -6,5 +6,6 @@ pub mod load;
 pub mod plan;
 mod seedbed;
 pub mod session;
+pub mod sql;
 
 pub use seedbed::{Answer, Options, Seedbed, Statement};

@@ -898,11 +898,19 @@ fn bench() {
         let path = "/tmp/flights10.csv";
         let size = std::fs::metadata(path).unwrap().len() as f64 / 1e6;
         for _ in 0..2 {
-        let t = Instant::now();
-        let table = f.csv(path, &[]).unwrap();
-        let open = t.elapsed();
-        let plan = LogicalPlanBuilder::scan("t", provider_as_source(table), None).unwrap().build().unwrap();
-        run_bench(&f, plan, &format!("ours p={partitions} open={open:?}"), size);
+            let t = Instant::now();
+            let table = f.csv(path, &[]).unwrap();
+            let open = t.elapsed();
+            let plan = LogicalPlanBuilder::scan("t", provider_as_source(table), None)
+                .unwrap()
+                .build()
+                .unwrap();
+            run_bench(
+                &f,
+                plan,
+                &format!("ours p={partitions} open={open:?}"),
+                size,
+            );
         }
         f.runtime.block_on(async {
             for sql in [format!("create external table f stored as csv location '{path}' options('format.has_header' 'true', 'format.null_regex' '^NA$')")] {
@@ -911,15 +919,27 @@ fn bench() {
                 seedbed_boundary::execute(f.context.clone(), plan).await.unwrap();
             }
         });
-        let table = f.runtime.block_on(seedbed_boundary::table_provider(f.context.clone(), "f".into())).unwrap();
-        let plan = LogicalPlanBuilder::scan("t", provider_as_source(table), None).unwrap().build().unwrap();
+        let table = f
+            .runtime
+            .block_on(seedbed_boundary::table_provider(
+                f.context.clone(),
+                "f".into(),
+            ))
+            .unwrap();
+        let plan = LogicalPlanBuilder::scan("t", provider_as_source(table), None)
+            .unwrap()
+            .build()
+            .unwrap();
         run_bench(&f, plan, &format!("datafusion p={partitions}"), size);
     }
 }
 
 fn run_bench(f: &Fixture, plan: datafusion::logical_expr::LogicalPlan, what: &str, size: f64) {
     use std::time::Instant;
-    let plan = f.runtime.block_on(seedbed_boundary::physical_plan(f.context.state(), plan)).unwrap();
+    let plan = f
+        .runtime
+        .block_on(seedbed_boundary::physical_plan(f.context.state(), plan))
+        .unwrap();
     let t = Instant::now();
     let n = plan.properties().partitioning.partition_count();
     let rows: usize = f.runtime.block_on(async {
@@ -930,14 +950,21 @@ fn run_bench(f: &Fixture, plan: datafusion::logical_expr::LogicalPlan, what: &st
             handles.push(tokio::spawn(async move {
                 let mut s = plan.execute(p, ctx).unwrap();
                 let mut rows = 0;
-                while let Some(b) = futures::StreamExt::next(&mut s).await { rows += b.unwrap().num_rows(); }
+                while let Some(b) = futures::StreamExt::next(&mut s).await {
+                    rows += b.unwrap().num_rows();
+                }
                 rows
             }));
         }
         let mut total = 0;
-        for h in handles { total += h.await.unwrap(); }
+        for h in handles {
+            total += h.await.unwrap();
+        }
         total
     });
     let s = t.elapsed().as_secs_f64();
-    eprintln!("{what}: {rows} rows {s:.3}s {:.0} MB/s partitions={n}", size / s);
+    eprintln!(
+        "{what}: {rows} rows {s:.3}s {:.0} MB/s partitions={n}",
+        size / s
+    );
 }

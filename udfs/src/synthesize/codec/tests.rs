@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use arrow::array::{AsArray,
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
     Float64Array, Int8Array, Int64Array, LargeStringArray, ListArray, NullArray, StringArray,
     StringViewArray, Time32SecondArray, TimestampNanosecondArray, UInt64Array,
 };
