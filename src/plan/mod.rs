@@ -1,7 +1,9 @@
 //! Logical nodes, analyzer rules and physical operators; a logical and its physical node share a file.
 
 mod sample;
+mod spool;
 mod train;
 
 pub use sample::{Sample, SampleExec, SampleTable};
+pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};
 pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
