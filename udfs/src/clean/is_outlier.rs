@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn wrong_options() {
-        let error = bind_error::<IsOutlier>(&[("method", "irq".into())]);
-        assert!(error.contains("did you mean 'iqr'?"), "{error}");
+        let error = bind_error::<IsOutlier>(&[("method", "zscor".into())]);
+        assert!(error.contains("did you mean 'zscore'?"), "{error}");
         let error = bind_error::<IsOutlier>(&[("k", (-1).into())]);
         assert!(
             error.contains("k must be a number of at least 0"),

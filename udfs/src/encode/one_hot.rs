@@ -697,3 +697,233 @@ impl RowWise for OneHotVector {
         Ok(Arc::new(vectors))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Date32Array;
+    use arrow::datatypes::{Float32Type, Int8Type};
+    use datafusion_common::config::ConfigOptions;
+    use datafusion_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
+
+    use super::*;
+    use crate::fitted::testing::{self, Given, bind_error, floats};
+    use crate::row_wise::row_wise;
+
+    fn udf(name: &str) -> ScalarUDF {
+        [
+            row_wise(OneHotIs),
+            row_wise(OneHotAny),
+            row_wise(OneHotOther),
+            row_wise(OneHotKnown),
+            row_wise(OneHotVector),
+        ]
+        .into_iter()
+        .find(|f| f.name() == name)
+        .expect("a function")
+    }
+
+    fn call(call: &Call, x: &ArrayRef) -> Result<ArrayRef> {
+        let udf = udf(call.function);
+        let literals: Vec<_> = call.arguments.iter().cloned().map(Some).collect();
+        let mut types = vec![x.data_type().clone()];
+        types.extend(call.arguments.iter().map(|a| a.data_type()));
+        let types = udf.coerce_types(&types)?;
+        let fields: Vec<_> = types
+            .iter()
+            .map(|t| Arc::new(Field::new("x", t.clone(), true)))
+            .collect();
+        let mut scalars = vec![None];
+        scalars.extend(literals.iter().map(Option::as_ref));
+        let return_field = udf.return_field_from_args(ReturnFieldArgs {
+            arg_fields: &fields,
+            scalar_arguments: &scalars,
+        })?;
+        let mut args = vec![ColumnarValue::Array(cast(x, &types[0])?)];
+        args.extend(call.arguments.iter().cloned().map(ColumnarValue::Scalar));
+        let result = udf.invoke_with_args(ScalarFunctionArgs {
+            args,
+            arg_fields: fields,
+            number_rows: x.len(),
+            return_field: Arc::clone(&return_field),
+            config_options: Arc::new(ConfigOptions::default()),
+        })?;
+        let result = result.to_array(x.len())?;
+        assert_eq!(result.data_type(), return_field.data_type());
+        Ok(result)
+    }
+
+    /// Fits, and applies the calls to other rows: names, and each row's indicators as a text.
+    fn encode(
+        given: Given<'_>,
+        fit: &ArrayRef,
+        x: &ArrayRef,
+    ) -> Result<(Vec<String>, Vec<String>)> {
+        let params = testing::fit::<OneHot>(given, &[Arc::clone(fit)]);
+        let bound = testing::try_bind::<OneHot>(given)?;
+        let (calls, known) = OneHot::expand(bound.options(), &params, "x")?;
+        let x = match known {
+            Some(known) => call(&known, x)?,
+            None => Arc::clone(x),
+        };
+        let mut rows = vec![String::new(); x.len()];
+        for column in &calls {
+            let values = call(column, &x)?;
+            for (row, text) in rows.iter_mut().enumerate() {
+                if let Some(vector) = values.as_fixed_size_list_opt() {
+                    assert!(vector.is_valid(row));
+                    let vector = vector.value(row);
+                    let vector = vector.as_primitive::<Float32Type>().values();
+                    text.extend(vector.iter().map(|v| if *v == 1.0 { '1' } else { '0' }));
+                } else {
+                    let values = values.as_primitive::<Int8Type>();
+                    assert!(values.is_valid(row));
+                    text.push_str(&values.value(row).to_string());
+                }
+            }
+        }
+        Ok((calls.into_iter().map(|c| c.name).collect(), rows))
+    }
+
+    fn texts(values: &[&'static str]) -> ArrayRef {
+        testing::texts(values.iter().map(|v| (*v != "NULL").then_some(*v)))
+    }
+
+    #[test]
+    fn a_column_a_category() -> Result<()> {
+        let long = "a long category, Indeed";
+        let x = texts(&["b", long, "NULL", "b", "A b"]);
+        let (names, rows) = encode(&[], &x, &x)?;
+        assert_eq!(names, ["x_a_b", "x_a_long_category_indeed", "x_b"]);
+        assert_eq!(rows, ["001", "010", "000", "001", "100"]);
+        let (names, rows) = encode(&[("output", "vector".into())], &x, &x)?;
+        assert_eq!(names, ["x"]);
+        assert_eq!(rows, ["001", "010", "000", "001", "100"]);
+        Ok(())
+    }
+
+    #[test]
+    fn other_types() -> Result<()> {
+        let x = floats([
+            Some(10.0),
+            Some(-0.0),
+            Some(0.0),
+            None,
+            Some(2.5),
+            Some(f64::NAN),
+        ]);
+        let (names, rows) = encode(&[], &x, &x)?;
+        assert_eq!(names, ["x_0_0", "x_2_5", "x_10_0"]);
+        assert_eq!(rows, ["001", "100", "100", "000", "010", "000"]);
+        let x: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]));
+        let (names, rows) = encode(&[], &x, &x)?;
+        assert_eq!(names, ["x_false", "x_true"]);
+        assert_eq!(rows, ["01", "00", "10"]);
+        let x: ArrayRef = Arc::new(Date32Array::from(vec![Some(0), None, Some(-1)]));
+        let (names, rows) = encode(&[], &x, &x)?;
+        assert_eq!(names, ["x_1969_12_31", "x_1970_01_01"]);
+        assert_eq!(rows, ["01", "00", "10"]);
+        let of = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let x = cast(&texts(&["b", "NULL", "a"]), &of)?;
+        let (names, rows) = encode(&[], &x, &x)?;
+        assert_eq!(names, ["x_a", "x_b"]);
+        assert_eq!(rows, ["01", "00", "10"]);
+        Ok(())
+    }
+
+    #[test]
+    fn unknown_categories() -> Result<()> {
+        let fit = texts(&["a", "a", "b", "b", "c"]);
+        let x = texts(&["a", "b", "c", "new", "NULL"]);
+        let rare = ("min_frequency", ScalarValue::from(2));
+        let (names, rows) = encode(&[rare.clone()], &fit, &x)?;
+        assert_eq!(names, ["x_a", "x_b", "x_other"]);
+        assert_eq!(rows, ["100", "010", "001", "000", "000"]);
+        let infrequent = ("handle_unknown", ScalarValue::from("infrequent"));
+        for output in ["columns", "vector"] {
+            let output = ("output", ScalarValue::from(output));
+            let (_, rows) = encode(&[rare.clone(), output.clone()], &fit, &x)?;
+            assert_eq!(rows, ["100", "010", "001", "000", "000"]);
+            let (_, rows) = encode(&[rare.clone(), infrequent.clone(), output], &fit, &x)?;
+            assert_eq!(rows, ["100", "010", "001", "001", "000"]);
+        }
+        // without rare ones there is no column to fall into
+        let (_, rows) = encode(&[infrequent], &fit, &x)?;
+        assert_eq!(rows, ["100", "010", "001", "000", "000"]);
+        let strict = ("handle_unknown", ScalarValue::from("error"));
+        let error = encode(&[strict.clone()], &fit, &x)
+            .expect_err("an error")
+            .to_string();
+        assert!(error.contains("one_hot: unknown category 'new'"), "{error}");
+        let (_, rows) = encode(&[strict, rare], &fit, &texts(&["c", "NULL", "a"]))?;
+        assert_eq!(rows, ["001", "000", "100"]);
+        Ok(())
+    }
+
+    #[test]
+    fn dropped_columns() -> Result<()> {
+        let three = texts(&["a", "b", "c"]);
+        let two = texts(&["a", "b"]);
+        let first = ("drop", ScalarValue::from("first"));
+        let binary = ("drop", ScalarValue::from("if_binary"));
+        assert_eq!(
+            encode(&[first.clone()], &three, &three)?.1,
+            ["00", "10", "01"]
+        );
+        assert_eq!(encode(&[binary.clone()], &three, &three)?.0.len(), 3);
+        assert_eq!(encode(&[binary.clone()], &two, &two)?.0, ["x_b"]);
+        let one = texts(&["a", "a"]);
+        assert_eq!(encode(&[first.clone()], &one, &one)?.0.len(), 0);
+        assert_eq!(encode(&[binary], &one, &one)?.0, ["x_a"]);
+        // what is dropped is the first column after grouping
+        let rare = ("min_frequency", ScalarValue::from(2));
+        let fit = texts(&["a", "b", "b", "c", "c"]);
+        let (names, rows) = encode(&[first.clone(), rare.clone()], &fit, &three)?;
+        assert_eq!(names, ["x_c", "x_other"]);
+        assert_eq!(rows, ["01", "00", "10"]);
+        assert_eq!(encode(&[first, rare], &three, &three)?.0.len(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_to_encode() -> Result<()> {
+        let x = texts(&["NULL", "NULL"]);
+        assert_eq!(encode(&[], &x, &x)?.0.len(), 0);
+        let (_, rows) = encode(&[("output", "vector".into())], &x, &x)?;
+        assert_eq!(rows, ["", ""]);
+        Ok(())
+    }
+
+    #[test]
+    fn names_are_clean_and_differ() {
+        let categories = [
+            "<=50K",
+            ">50K",
+            "",
+            "?",
+            "Self-emp-not-inc",
+            "Größe Ä",
+            "50k_2",
+        ];
+        let categories = categories.map(str::to_string);
+        let expected = [
+            "x_50k",
+            "x_50k_2",
+            "x_empty",
+            "x_empty_2",
+            "x_self_emp_not_inc",
+            "x_größe_ä",
+            "x_50k_2_2",
+        ];
+        assert_eq!(column_names("x", &categories), expected);
+    }
+
+    #[test]
+    fn by_itself_only() {
+        let x = texts(&["a"]);
+        let error = testing::try_apply_to::<OneHot>(&[], &[Arc::clone(&x)], &[x]);
+        let error = error.expect_err("an error").to_string();
+        assert!(error.contains("must stand by itself"), "{error}");
+        let error = bind_error::<OneHot>(&[("drop", "frist".into())]);
+        assert!(error.contains("did you mean 'first'?"), "{error}");
+    }
+}

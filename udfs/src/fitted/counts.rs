@@ -684,3 +684,148 @@ pub fn rare(
     }
     rare
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        Float64Array, Int64Array, TimestampSecondArray, UInt64Array, new_empty_array,
+    };
+
+    use super::*;
+    use crate::fitted::testing::texts;
+
+    /// Counts in pieces, merged in both orders and through encoding.
+    fn counted(array: &ArrayRef) -> (ArrayRef, Vec<u64>) {
+        let mut whole = Counts::new(array.data_type()).expect("a type");
+        whole.update(&[Arc::clone(array)]).expect("an update");
+        let expected = whole.sorted().expect("counts");
+        for size in [1, 3] {
+            let mut after = Counts::new(array.data_type()).expect("a type");
+            let mut before = Counts::new(array.data_type()).expect("a type");
+            for start in (0..array.len()).step_by(size) {
+                let mut part = Counts::new(array.data_type()).expect("a type");
+                let piece = array.slice(start, size.min(array.len() - start));
+                part.update(&[piece]).expect("an update");
+                let mut bytes = Vec::new();
+                part.encode(&mut bytes).expect("an encoding");
+                let mut decoded = Counts::new(array.data_type()).expect("a type");
+                decoded.decode(&bytes).expect("a decoding");
+                assert!(decoded.decode(&bytes[..bytes.len() / 2]).is_err());
+                let mut decoded = Counts::new(array.data_type()).expect("a type");
+                decoded.decode(&bytes).expect("a decoding");
+                after.merge(decoded).expect("a merge");
+                part.merge(before).expect("a merge");
+                before = part;
+            }
+            assert_eq!(after.sorted().expect("counts"), expected);
+            assert_eq!(before.sorted().expect("counts"), expected);
+        }
+        expected
+    }
+
+    #[test]
+    fn texts_short_and_long() {
+        let long = "longer than twelve bytes";
+        let (values, counts) = counted(&texts([
+            Some("b"),
+            Some(""),
+            None,
+            Some(long),
+            Some("twelve bytes"),
+            Some("b"),
+            Some("日本"),
+            Some(long),
+        ]));
+        let expected: ArrayRef = Arc::new(StringArray::from(vec![
+            "",
+            "b",
+            long,
+            "twelve bytes",
+            "日本",
+        ]));
+        assert_eq!(&values, &expected);
+        assert_eq!(counts, [1, 2, 2, 1, 1]);
+    }
+
+    #[test]
+    fn types_keep_their_order_and_extremes() {
+        let (values, counts) = counted(
+            &(Arc::new(Int64Array::from(vec![
+                Some(i64::MAX),
+                Some(i64::MIN),
+                None,
+                Some(i64::MIN),
+                Some(-1),
+            ])) as ArrayRef),
+        );
+        let expected: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN, -1, i64::MAX]));
+        assert_eq!((&values, counts), (&expected, vec![2, 1, 1]));
+
+        let unsigned: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX, 0, 1 << 63, 0]));
+        let expected: ArrayRef = Arc::new(UInt64Array::from(vec![0, 1 << 63, u64::MAX]));
+        assert_eq!(counted(&unsigned), (expected, vec![2, 1, 1]));
+
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![
+            f64::NAN,
+            0.0,
+            -0.0,
+            -1.5,
+            f64::INFINITY,
+        ]));
+        let expected: ArrayRef = Arc::new(Float64Array::from(vec![-1.5, 0.0, f64::INFINITY]));
+        assert_eq!(counted(&floats), (expected, vec![1, 2, 1]));
+
+        let times = TimestampSecondArray::from(vec![5, -5, 5]).with_timezone("+01:00");
+        let expected = TimestampSecondArray::from(vec![-5, 5]).with_timezone("+01:00");
+        let (values, counts) = counted(&(Arc::new(times) as ArrayRef));
+        assert_eq!(&values, &(Arc::new(expected) as ArrayRef));
+        assert_eq!(counts, [1, 2]);
+
+        let decimals = Decimal128Array::from(vec![Some(250), Some(-5), None, Some(250)]);
+        let decimals = decimals.with_precision_and_scale(38, 2).expect("a scale");
+        let (values, counts) = counted(&(Arc::new(decimals) as ArrayRef));
+        let expected = Decimal128Array::from(vec![-5, 250]);
+        let expected = expected.with_precision_and_scale(38, 2).expect("a scale");
+        assert_eq!(&values, &(Arc::new(expected) as ArrayRef));
+        assert_eq!(counts, [1, 2]);
+    }
+
+    #[test]
+    fn nothing() {
+        let none = new_empty_array(&DataType::Utf8View);
+        assert_eq!(counted(&none).1.len(), 0);
+        assert_eq!(counted(&texts([None, None])).1.len(), 0);
+    }
+
+    #[test]
+    fn memory_is_reported() {
+        let mut counts = Counts::new(&DataType::Utf8View).expect("a type");
+        let before = counts.size();
+        let long: Vec<String> = (0..1000)
+            .map(|i| format!("a long category no. {i}"))
+            .collect();
+        let array: ArrayRef = Arc::new(StringViewArray::from_iter_values(&long));
+        counts.update(&[array]).expect("an update");
+        let bytes: usize = long.iter().map(String::len).sum();
+        assert!(counts.size() > before + bytes);
+    }
+
+    #[test]
+    fn rare_as_in_scikit_learn() {
+        let counts = [5, 1, 3, 1];
+        assert_eq!(rare(&counts, None, None), [false; 4]);
+        assert_eq!(rare(&counts, Some(2.0), None), [false, true, false, true]);
+        assert_eq!(rare(&counts, Some(0.3), None), [false, true, false, true]);
+        assert_eq!(rare(&counts, Some(0.31), None), [false, true, true, true]);
+        // two columns: one category, and the rest
+        assert_eq!(rare(&counts, None, Some(2)), [false, true, true, true]);
+        assert_eq!(rare(&counts, None, Some(1)), [true; 4]);
+        assert_eq!(rare(&counts, None, Some(5)), [false; 4]);
+        // as many as there are leaves no room for the column of the rare
+        assert_eq!(rare(&counts, None, Some(4)), [false, true, false, false]);
+        assert_eq!(
+            rare(&counts, Some(2.0), Some(3)),
+            [false, true, false, true]
+        );
+    }
+}

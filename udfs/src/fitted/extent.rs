@@ -75,3 +75,33 @@ impl Numbers for Extent {
         size_of::<Self>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fitted::testing::{order_independent, random_floats};
+
+    #[test]
+    fn finite_numbers_only() {
+        let mut extent = Extent::default();
+        assert_eq!(extent.range(), None);
+        assert_eq!(extent.max_abs(), None);
+        extent.add(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+        assert_eq!(extent.range(), None);
+        let mut values = vec![3.0; 20];
+        values[13] = -7.5;
+        values[2] = f64::NAN;
+        extent.add(&values);
+        assert_eq!(extent.range(), Some((-7.5, 3.0)));
+        assert_eq!(extent.max_abs(), Some(7.5));
+    }
+
+    #[test]
+    fn no_order_matters() {
+        let mut values = random_floats(3000, 3);
+        values.extend([0.0, -0.0]);
+        let read = |e: &mut Extent| e.range().map(|(a, b)| (a.to_bits(), b.to_bits()));
+        order_independent::<Extent, _>(&values, read);
+        order_independent::<Extent, _>(&[0.0, -0.0, 0.0], read);
+    }
+}

@@ -557,3 +557,106 @@ impl Quotient {
         root * 2f64.powi(half as i32) * 2f64.powi((power - half) as i32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fitted::State;
+    use crate::fitted::testing::{order_independent, random_floats};
+
+    fn moments(values: &[f64]) -> Moments {
+        let mut moments = Moments::default();
+        moments.add(values);
+        moments
+    }
+
+    fn read(m: &mut Moments) -> [Option<u64>; 4] {
+        [m.mean(), m.variance(0), m.variance(1), m.deviation(0)].map(|x| x.map(f64::to_bits))
+    }
+
+    #[test]
+    fn sums_are_exact() {
+        assert_eq!(moments(&[1e16, 1.0, -1e16, 1.0]).mean(), Some(0.5));
+        assert_eq!(moments(&[0.1; 1000]).mean(), Some(0.1));
+        assert_eq!(moments(&[0.1; 1000]).variance(0), Some(0.0));
+        assert_eq!(moments(&[f64::MAX, f64::MAX]).mean(), Some(f64::MAX));
+        assert_eq!(moments(&[f64::MAX, -f64::MAX]).mean(), Some(0.0));
+        assert_eq!(moments(&[5e-324, 1.5e-323]).mean(), Some(1e-323));
+        assert_eq!(moments(&[]).mean(), None);
+        assert_eq!(moments(&[]).variance(0), None);
+        assert_eq!(moments(&[3.0]).variance(1), None);
+        let passed_over = [f64::NAN, 2.0, f64::INFINITY, f64::NEG_INFINITY];
+        assert_eq!(moments(&passed_over).mean(), Some(2.0));
+        assert_eq!(moments(&passed_over).count(), 1);
+    }
+
+    #[test]
+    fn variance_keeps_its_digits_at_any_offset_and_scale() {
+        for offset in [0.0, 1e9, -1e9, 1e15] {
+            let values: Vec<f64> = (1..=100).map(|i| offset + f64::from(i)).collect();
+            assert_eq!(moments(&values).variance(0), Some(833.25));
+            assert_eq!(moments(&values).variance(1), Some(841.666_666_666_666_6));
+            assert_eq!(moments(&values).mean(), Some(offset + 50.5));
+        }
+        for scale in [1e-300, 1e-100, 1e100, 1e300] {
+            let deviation = moments(&[scale, 3.0 * scale]).deviation(0);
+            let error = deviation.map(|d| (d / scale - 1.0).abs());
+            assert!(error.is_some_and(|e| e < 1e-15), "{deviation:?}");
+        }
+        assert_eq!(moments(&[1e300, 3e300]).variance(0), Some(f64::INFINITY));
+        // 2/3, rounded once
+        let third = moments(&[1.0, 2.0, 3.0]);
+        assert_eq!(third.variance(0), Some(2.0 / 3.0));
+        assert_eq!(third.deviation(0), Some((2.0f64 / 3.0).sqrt()));
+    }
+
+    #[test]
+    fn agrees_with_whole_numbers() {
+        // multiples of 2^-10 below 2^30: all sums fit 128 bits
+        let whole: Vec<i128> = random_floats(5000, 7)
+            .iter()
+            .map(|x| i128::from(x.to_bits() % (1 << 40)) - (1 << 39))
+            .collect();
+        let values: Vec<f64> = whole.iter().map(|x| *x as f64 / 1024.0).collect();
+        let m = moments(&values);
+        let n = whole.len() as i128;
+        let sum: i128 = whole.iter().sum();
+        let squares: i128 = whole.iter().map(|x| x * x).sum();
+        let mean = sum as f64 / n as f64 / 1024.0;
+        let variance = (n * squares - sum * sum) as f64 / (n * n) as f64 / 1024.0 / 1024.0;
+        let near = |a: Option<f64>, b: f64| a.is_some_and(|a| (a / b - 1.0).abs() < 4e-16);
+        assert!(near(m.mean(), mean) && near(m.variance(0), variance));
+    }
+
+    #[test]
+    fn no_order_matters() {
+        let wild = random_floats(3000, 1);
+        let whole: Vec<f64> = (0..3000)
+            .map(|i| f64::from(i * 37 % 1001) - 300.0)
+            .collect();
+        let half: Vec<f64> = whole.iter().map(|x| x * 0.5 + 1e6).collect();
+        for values in [wild, whole, half] {
+            order_independent::<Moments, _>(&values, read);
+        }
+    }
+
+    #[test]
+    fn small_and_compact() {
+        let values: Vec<f64> = (0..100_000).map(|i| f64::from(i) * 0.37).collect();
+        let m = moments(&values);
+        assert!(m.size() < 256, "{}", m.size());
+        let mut bytes = Vec::new();
+        m.write(&mut bytes);
+        assert!(bytes.len() < 100, "{}", bytes.len());
+        let mut broken = Moments::default();
+        assert!(broken.decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn constants_by_rounding() {
+        assert!(moments(&[0.1 + 0.2, 0.3, 0.3]).is_constant());
+        assert!(!moments(&[1.0, 1.0 + 1e-9]).is_constant());
+        assert!(!moments(&[1e-300, 2e-300]).is_constant());
+        assert!(moments(&[0.0, -0.0]).is_constant());
+    }
+}

@@ -227,3 +227,97 @@ impl Numbers for Quantiles {
         size_of::<Self>() + self.counted.bytes() + 8 * self.plain.capacity()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fitted::testing::{order_independent, random_floats};
+
+    const FRACTIONS: [f64; 7] = [0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0];
+
+    fn of(values: &[f64]) -> Quantiles {
+        let mut quantiles = Quantiles::default();
+        quantiles.add(values);
+        quantiles
+    }
+
+    /// By definition, of all values sorted.
+    fn plainly(values: &[f64], fraction: f64) -> f64 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = (sorted.len() - 1) as f64 * fraction;
+        let (below, t) = (at.floor() as usize, at.fract());
+        let above = (below + 1).min(sorted.len() - 1);
+        between(sorted[below], sorted[above], t)
+    }
+
+    fn bits(quantiles: Option<Vec<f64>>) -> Option<Vec<u64>> {
+        quantiles.map(|q| q.iter().map(|x| x.to_bits()).collect())
+    }
+
+    #[test]
+    fn linear_interpolation() {
+        let mut q = of(&[3.0, 1.0, f64::NAN, 2.0, f64::INFINITY, 10.0]);
+        let quantiles = q.quantiles(&[0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(quantiles, Some(vec![1.0, 1.75, 2.5, 4.75, 10.0]));
+        assert_eq!(of(&[]).quantiles(&[0.5]), None);
+        assert_eq!(of(&[f64::NAN]).quantiles(&[0.5]), None);
+        assert_eq!(of(&[7.0]).quantiles(&FRACTIONS), Some(vec![7.0; 7]));
+        let wide = of(&[-f64::MAX, f64::MAX]).quantiles(&[0.5]);
+        assert_eq!(wide, Some(vec![0.0]));
+    }
+
+    #[test]
+    fn keys_keep_the_order() {
+        let mut values = random_floats(1000, 5);
+        values.sort_by(f64::total_cmp);
+        assert!(values.is_sorted_by_key(|x| order_key(*x)));
+        assert!(values.iter().all(|x| of_order_key(order_key(*x)) == *x));
+        assert_eq!(order_key(-0.0), order_key(0.0));
+    }
+
+    #[test]
+    fn counted_and_plain_agree_with_the_definition() {
+        let few: Vec<f64> = (0..10_000)
+            .map(|i| f64::from(i * 7919 % 1009) / 8.0)
+            .collect();
+        let many: Vec<f64> = (0..200_000u64)
+            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as f64)
+            .collect();
+        // a full table that stands for more rows than are plain
+        let mut skewed: Vec<f64> = (0..300_000).map(|i| f64::from(i % 66_000)).collect();
+        skewed.extend((0..1000).map(|i| f64::from(i) - 0.5));
+        for values in [few, many, skewed] {
+            let expected: Vec<f64> = FRACTIONS.iter().map(|f| plainly(&values, *f)).collect();
+            assert_eq!(of(&values).quantiles(&FRACTIONS), Some(expected.clone()));
+            let (a, b) = values.split_at(values.len() / 3);
+            let mut merged = of(a);
+            merged.absorb(of(b));
+            let mut bytes = Vec::new();
+            merged.write(&mut bytes);
+            let mut read = Quantiles::read(&mut Reader(&bytes));
+            let quantiles = read.as_mut().and_then(|q| q.quantiles(&FRACTIONS));
+            assert_eq!(quantiles, Some(expected));
+            let median = plainly(&values, 0.5);
+            let distances: Vec<f64> = values.iter().map(|x| (x - median).abs()).collect();
+            let mad = of(&values).median_distance(median);
+            assert_eq!(mad, Some(plainly(&distances, 0.5)));
+        }
+    }
+
+    #[test]
+    fn no_order_matters() {
+        let mut values = random_floats(3000, 2);
+        values.extend([0.0, -0.0]);
+        order_independent::<Quantiles, _>(&values, |q| bits(q.quantiles(&FRACTIONS)));
+        order_independent::<Quantiles, _>(&[0.0, -0.0], |q| bits(q.quantiles(&FRACTIONS)));
+    }
+
+    #[test]
+    fn few_values_take_little_memory() {
+        let values: Vec<f64> = (0..1_000_000).map(|i| f64::from(i % 1000)).collect();
+        assert!(of(&values).bytes() < 64 * 1024);
+        let distinct: Vec<f64> = (0..100_000).map(f64::from).collect();
+        assert!(of(&distinct).bytes() >= 16 * COUNTED);
+    }
+}

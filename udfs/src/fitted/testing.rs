@@ -14,6 +14,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_expr::function::AccumulatorArgs;
 use datafusion_expr::{Accumulator, ColumnarValue, EmitTo, GroupsAccumulator, ScalarFunctionArgs};
 
+use super::numbers::Numbers;
 use super::{Bound, Fitted, FittedUdf};
 
 pub type Given<'a> = &'a [(&'static str, ScalarValue)];
@@ -289,4 +290,83 @@ pub fn grouped<F: Fitted>(given: Given<'_>, args: &[ArrayRef], groups: &[u32]) -
     let unseen = vec![u32::try_from(total).expect("few"); args[0].len()];
     call.apply(&args, params.as_struct(), Some(&unseen));
     applied
+}
+
+/// Finite floats of all magnitudes and both signs, many of them twice.
+pub fn random_floats(n: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed;
+    let mut values = Vec::with_capacity(n + 1);
+    while values.len() < n {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let x = f64::from_bits(state ^ (state >> 29));
+        if x.is_finite() {
+            values.push(x);
+            if state.is_multiple_of(3) {
+                values.push(x);
+            }
+        }
+    }
+    values
+}
+
+/// Gathers values in several orders and pieces, through encoding and by groups: `read` gives the same.
+pub fn order_independent<N: Numbers, R: PartialEq + std::fmt::Debug>(
+    values: &[f64],
+    mut read: impl FnMut(&mut N) -> R,
+) {
+    let mut whole = N::default();
+    whole.add(values);
+    let expected = read(&mut whole);
+    let mut orders = vec![values.to_vec(), values.to_vec(), values.to_vec()];
+    orders[1].reverse();
+    orders[2].sort_by(f64::total_cmp);
+    for order in &orders {
+        for size in [1, 7, 16, 100, 1500] {
+            let mut at_once = N::default();
+            let mut merged = N::default();
+            let mut left = N::default();
+            for piece in order.chunks(size) {
+                at_once.add(piece);
+                let mut part = N::default();
+                part.add(piece);
+                let mut bytes = Vec::new();
+                part.encode(&mut bytes).expect("an encoding");
+                let mut decoded = N::default();
+                decoded.decode(&bytes).expect("a decoding");
+                merged.merge(decoded).expect("a merge");
+                part.merge(left).expect("a merge");
+                left = part;
+            }
+            for mut state in [at_once, merged, left] {
+                assert_eq!(read(&mut state), expected, "pieces of {size}");
+            }
+        }
+    }
+    let groups: Vec<usize> = (0..values.len()).map(|i| i * i % 5).collect();
+    let mut states: Vec<N> = (0..5).map(|_| N::default()).collect();
+    N::update_groups(
+        &mut states,
+        &groups,
+        &[floats(values.iter().copied().map(Some))],
+    )
+    .expect("an update");
+    for (group, state) in states.iter_mut().enumerate() {
+        let of_group: Vec<f64> = values
+            .iter()
+            .zip(&groups)
+            .filter(|(_, g)| **g == group)
+            .map(|(x, _)| *x)
+            .collect();
+        let mut alone = N::default();
+        alone.add(&of_group);
+        assert_eq!(read(state), read(&mut alone));
+    }
+}
+
+/// The parameters fitted on all rows.
+pub fn fit<F: Fitted>(given: Given<'_>, args: &[ArrayRef]) -> StructArray {
+    let (call, args) = Call::new::<F>(given, args);
+    call.fit(&args)
 }
