@@ -368,6 +368,17 @@ pub fn parse_query(sql: &str) -> Result<Query> {
     }
 }
 
+/// Parses one expression.
+pub fn parse_expr(sql: &str) -> Result<SqlExpr> {
+    let expr = Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut p| p.parse_expr());
+    match expr {
+        Ok(expr) => Ok(expr),
+        Err(error) => plan_err!("{error} in {sql}"),
+    }
+}
+
 /// The value of a constant argument; an identifier stands for its name (`label => income`).
 fn constant(arg: SqlExpr, context: &mut dyn RelationPlannerContext) -> Result<ScalarValue> {
     let schema = DFSchema::empty();
