@@ -3,7 +3,6 @@
 //! Statistics are of the *finite* numbers: NULL and NaN are missing, and an infinity, which would make
 //! every mean infinite and every scaled value NaN, takes no part in them either.
 
-use std::cell::RefCell;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,18 +44,12 @@ impl<N: Numbers> State for N {
     fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
         let runs = Runs::of(groups, states.len());
         let array = &values[0];
-        GROUPED.with_borrow_mut(|grouped| {
-            grouped.clear();
-            match array.data_type() {
-                DataType::Float64 => gather::<Float64Type>(array, &runs.order, grouped),
-                DataType::Float32 => gather::<Float32Type>(array, &runs.order, grouped),
-                other => return internal_err!("numbers are gathered of floats, not of {other}"),
-            }
-            for (group, rows) in &runs.runs {
-                states[*group].add(&grouped[rows.clone()]);
-            }
-            Ok(())
-        })
+        match array.data_type() {
+            DataType::Float64 => add_runs::<_, Float64Type>(states, &runs, array),
+            DataType::Float32 => add_runs::<_, Float32Type>(states, &runs, array),
+            other => return internal_err!("numbers are gathered of floats, not of {other}"),
+        }
+        Ok(())
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -84,28 +77,26 @@ impl<N: Numbers> State for N {
     }
 }
 
-thread_local! {
-    /// The rows of a batch, group by group.
-    static GROUPED: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The rows in the order of `order`, missing ones as NaN.
-fn gather<T>(array: &ArrayRef, order: &[u32], out: &mut Vec<f64>)
+/// Adds the numbers that are not NULL to the states of their groups.
+fn add_runs<N: Numbers, T>(states: &mut [N], runs: &Runs, array: &ArrayRef)
 where
     T: ArrowPrimitiveType<Native: Into<f64>>,
 {
     let array: &PrimitiveArray<T> = array.as_primitive();
     let values = array.values();
-    match array.nulls().filter(|n| n.null_count() > 0) {
-        None => out.extend(order.iter().map(|i| -> f64 { values[*i as usize].into() })),
-        Some(nulls) => out.extend(order.iter().map(|i| {
-            let i = *i as usize;
-            if nulls.is_valid(i) {
-                values[i].into()
-            } else {
-                f64::NAN
+    let nulls = array.nulls().filter(|n| n.null_count() > 0);
+    let mut of_group: Vec<f64> = Vec::new();
+    for (group, rows) in &runs.runs {
+        of_group.clear();
+        let rows = runs.order[rows.clone()].iter().map(|i| *i as usize);
+        match nulls {
+            None => of_group.extend(rows.map(|i| -> f64 { values[i].into() })),
+            Some(nulls) => {
+                let rows = rows.filter(|i| nulls.is_valid(*i));
+                of_group.extend(rows.map(|i| -> f64 { values[i].into() }));
             }
-        })),
+        }
+        states[*group].add(&of_group);
     }
 }
 
@@ -153,27 +144,33 @@ impl Runs {
     /// Brings together the rows of each of `total` groups.
     pub fn of(groups: &[usize], total: usize) -> Self {
         let rows = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-        let mut order: Vec<u32>;
+        let mut runs = Vec::new();
         if total <= 4 * groups.len() {
-            let mut next = vec![0u32; total + 1];
+            let mut next = vec![0u32; total];
             for group in groups {
-                next[group + 1] += 1;
-            }
-            for i in 0..total {
-                next[i + 1] += next[i];
-            }
-            order = vec![0; groups.len()];
-            for (row, group) in (0..rows).zip(groups) {
-                order[next[*group] as usize] = row;
                 next[*group] += 1;
             }
-        } else {
-            order = (0..rows).collect();
-            if !groups.is_sorted() {
-                order.sort_by_key(|i| groups[*i as usize]);
+            let mut start = 0;
+            for (group, n) in next.iter_mut().enumerate() {
+                let rows = *n as usize;
+                *n = start as u32;
+                if rows > 0 {
+                    runs.push((group, start..start + rows));
+                    start += rows;
+                }
             }
+            let mut order = vec![0; groups.len()];
+            for (row, group) in (0..rows).zip(groups) {
+                let at = &mut next[*group];
+                order[*at as usize] = row;
+                *at += 1;
+            }
+            return Self { order, runs };
         }
-        let mut runs = Vec::new();
+        let mut order: Vec<u32> = (0..rows).collect();
+        if !groups.is_sorted() {
+            order.sort_by_key(|i| groups[*i as usize]);
+        }
         let mut start = 0;
         for run in order.chunk_by(|a, b| groups[*a as usize] == groups[*b as usize]) {
             runs.push((groups[run[0] as usize], start..start + run.len()));
