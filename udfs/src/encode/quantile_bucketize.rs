@@ -158,11 +158,11 @@ impl Fitted for QuantileBucketize {
     ) -> Result<ArrayRef> {
         if self.output == Output::Index {
             return map_numbers::<_, Int64Type>(&args[0], prepared, groups, |x, bins| {
-                bins.of(x).map(i64::from)
+                i64::from(bins.of(x))
             });
         }
         let index = map_numbers::<_, UInt32Type>(&args[0], prepared, groups, |x, bins| {
-            Some(bins.first + bins.of(x)?)
+            bins.first + bins.of(x)
         })?;
         let names: Vec<&dyn Array> = prepared
             .iter()
@@ -189,15 +189,12 @@ pub struct Bins {
 
 impl Bins {
     #[inline]
-    fn of(&self, x: f64) -> Option<u32> {
-        if x.is_nan() {
-            return None;
-        }
-        Some(if self.inner.len() <= 16 {
+    fn of(&self, x: f64) -> u32 {
+        if self.inner.len() <= 16 {
             self.inner.iter().map(|edge| u32::from(x >= *edge)).sum()
         } else {
             self.inner.partition_point(|edge| x >= *edge) as u32
-        })
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, PrimitiveArray, StructArray,
     new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use datafusion_common::{Result, exec_err, internal_err};
@@ -266,37 +266,30 @@ pub fn of_group<'a, P>(prepared: &'a [P], groups: Groups<'_>, row: usize) -> Res
     }
 }
 
-/// Maps numbers by the parameters of their group, in `f64`; `Float32` stays. NULL stays NULL, and all is
-/// NULL where the parameters are missing.
+/// Maps numbers by the parameters of their group, in `f64`; `Float32` stays. What is missing, NULL or NaN,
+/// becomes NULL, and all is NULL where the parameters are missing.
 pub fn map_floats<P>(
     array: &ArrayRef,
     prepared: &[Option<P>],
     groups: Groups<'_>,
     f: impl Fn(f64, &P) -> f64,
 ) -> Result<ArrayRef> {
-    if array.is_empty() {
-        return Ok(Arc::clone(array));
-    }
     match array.data_type() {
-        DataType::Float64 => {
-            map::<_, Float64Type, Float64Type>(array, prepared, groups, |x, p| Some(f(x, p)))
-        }
+        DataType::Float64 => map::<_, Float64Type, Float64Type>(array, prepared, groups, f),
         // rounded once, at the end
-        DataType::Float32 => map::<_, Float32Type, Float32Type>(array, prepared, groups, |x, p| {
-            #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
-            let y = f(x, p) as f32;
-            Some(y)
-        }),
+        DataType::Float32 => {
+            map::<_, Float32Type, Float32Type>(array, prepared, groups, |x, p| f(x, p) as f32)
+        }
         other => internal_err!("floats are expected, not {other}"),
     }
 }
 
-/// Maps numbers to values of another type by the parameters of their group; `None` is NULL.
+/// Maps numbers to values of another type: otherwise as [`map_floats`].
 pub fn map_numbers<P, O: ArrowPrimitiveType>(
     array: &ArrayRef,
     prepared: &[Option<P>],
     groups: Groups<'_>,
-    f: impl Fn(f64, &P) -> Option<O::Native>,
+    f: impl Fn(f64, &P) -> O::Native,
 ) -> Result<ArrayRef> {
     match array.data_type() {
         DataType::Float64 => map::<_, Float64Type, O>(array, prepared, groups, f),
@@ -309,67 +302,60 @@ fn map<P, I, O>(
     array: &ArrayRef,
     prepared: &[Option<P>],
     groups: Groups<'_>,
-    f: impl Fn(f64, &P) -> Option<O::Native>,
+    f: impl Fn(f64, &P) -> O::Native,
 ) -> Result<ArrayRef>
 where
     I: ArrowPrimitiveType<Native: Into<f64>>,
     O: ArrowPrimitiveType,
 {
     let array: &PrimitiveArray<I> = array.as_primitive();
-    let rows = array.values().iter();
-    match groups {
+    let numbers = array.values().iter().map(|x| -> f64 { (*x).into() });
+    let mut nulls = present(array);
+    let values: Vec<O::Native> = match groups {
+        Groups::One if array.is_empty() => Vec::new(),
         Groups::One => match of_group(prepared, groups, 0)? {
-            None => Ok(new_null_array(&O::DATA_TYPE, array.len())),
-            Some(params) => {
-                let mut missing = false;
-                let values: Vec<O::Native> = rows
-                    .map(|x| {
-                        f((*x).into(), params).unwrap_or_else(|| {
-                            missing = true;
-                            O::Native::default()
-                        })
-                    })
-                    .collect();
-                if !missing {
-                    let mapped =
-                        PrimitiveArray::<O>::try_new(values.into(), array.nulls().cloned());
-                    return Ok(Arc::new(mapped?));
-                }
-                let mapped: PrimitiveArray<O> =
-                    array.iter().map(|x| f(x?.into(), params)).collect();
-                Ok(Arc::new(mapped))
-            }
+            None => return Ok(new_null_array(&O::DATA_TYPE, array.len())),
+            Some(params) => numbers.map(|x| f(x, params)).collect(),
         },
         Groups::Each(index) => {
             if let Some(beyond) = index.iter().find(|i| **i as usize >= prepared.len()) {
                 return exec_err!("the fits have no group {beyond}");
             }
-            if prepared.iter().all(Option::is_some) {
-                let mut missing = false;
-                let values: Vec<O::Native> = rows
-                    .zip(index)
-                    .map(|(x, group)| {
-                        prepared[*group as usize]
-                            .as_ref()
-                            .and_then(|params| f((*x).into(), params))
-                            .unwrap_or_else(|| {
-                                missing = true;
-                                O::Native::default()
-                            })
-                    })
-                    .collect();
-                if !missing {
-                    let mapped =
-                        PrimitiveArray::<O>::try_new(values.into(), array.nulls().cloned());
-                    return Ok(Arc::new(mapped?));
-                }
+            if prepared.iter().any(Option::is_none) {
+                let fitted = BooleanBuffer::collect_bool(index.len(), |i| {
+                    prepared[index[i] as usize].is_some()
+                });
+                nulls = NullBuffer::union(nulls.as_ref(), Some(&NullBuffer::new(fitted)));
             }
-            let mapped: PrimitiveArray<O> = array
-                .iter()
+            numbers
                 .zip(index)
-                .map(|(x, group)| f(x?.into(), prepared[*group as usize].as_ref()?))
-                .collect();
-            Ok(Arc::new(mapped))
+                .map(|(x, group)| {
+                    prepared[*group as usize]
+                        .as_ref()
+                        .map_or_else(Default::default, |params| f(x, params))
+                })
+                .collect()
         }
+    };
+    let mapped = PrimitiveArray::<O>::try_new(values.into(), nulls)?;
+    Ok(Arc::new(mapped))
+}
+
+/// Which rows are there: neither NULL nor NaN. `None`: all are.
+pub fn present<I>(array: &PrimitiveArray<I>) -> Option<NullBuffer>
+where
+    I: ArrowPrimitiveType<Native: Into<f64>>,
+{
+    let is_nan = |x: I::Native| -> bool {
+        let x: f64 = x.into();
+        x.is_nan()
+    };
+    let values = array.values();
+    // without a way out in the middle, so that many are looked at at once
+    let nan = values.iter().fold(false, |nan, x| nan | is_nan(*x));
+    if !nan {
+        return array.nulls().filter(|n| n.null_count() > 0).cloned();
     }
+    let numbers = BooleanBuffer::collect_bool(values.len(), |i| !is_nan(values[i]));
+    NullBuffer::union(array.nulls(), Some(&NullBuffer::new(numbers))).filter(|n| n.null_count() > 0)
 }
