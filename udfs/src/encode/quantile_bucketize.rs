@@ -23,8 +23,8 @@ const SPEC: Spec = Spec {
     stage: Stage::Encode,
     kind: Kind::Fitted,
     summary: "Cuts a number into n bins of about equally many rows, at its quantiles; edges that are equal become one, \
-        so that there may be fewer bins. NULL and NaN give NULL; infinite values take no part in the statistics and \
-        fall into the outer bins, as do values beyond those fitted.",
+        so that there may be fewer bins. NULL and NaN give NULL; an infinity counts as beyond all other values. Values \
+        beyond those fitted fall into the outer bins.",
     params: &[
         Param::data("x", "a number"),
         Param::option("n", "10", "the number of bins, at least 2"),

@@ -1,7 +1,7 @@
 //! States over the numbers of one column, and kernels that map numbers to numbers.
 //!
-//! Statistics are of the *finite* numbers: NULL and NaN are missing, and an infinity, which would make
-//! every mean infinite and every scaled value NaN, takes no part in them either.
+//! NULL and NaN are missing. An infinity, which would make every mean infinite and every scaled value NaN, takes
+//! no part in means, deviations and extents; to quantiles it is a number beyond all others.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -18,9 +18,9 @@ use datafusion_common::{Result, exec_err, internal_err};
 
 use super::{Groups, State};
 
-/// A state over the finite numbers of one column of `Float64` or `Float32`.
+/// A state over the numbers of one column of `Float64` or `Float32`.
 pub trait Numbers: Debug + Default + Send + Sync + 'static {
-    /// Takes numbers; those that are not finite are to be passed over.
+    /// Takes numbers; NaN is to be passed over.
     fn add(&mut self, values: &[f64]);
 
     /// Takes what another state has gathered.

@@ -17,7 +17,7 @@ const CHUNK: usize = 1024;
 /// 1.5 * 2^52: adding and taking it away again rounds to a whole number.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
-/// All finite numbers seen, as counts of values.
+/// All numbers seen but NaN, as counts of values; an infinity is one beyond all others.
 #[derive(Debug, Clone, Default)]
 pub struct Quantiles {
     whole: Whole,
@@ -110,7 +110,7 @@ impl Whole {
     }
 }
 
-/// A finite float as an integer of the same order; -0.0 is 0.0.
+/// A float that is not NaN as an integer of the same order; -0.0 is 0.0.
 #[inline]
 pub fn order_key(x: f64) -> i64 {
     let bits = (x + 0.0).to_bits().cast_signed();
@@ -153,7 +153,11 @@ impl Quantiles {
 
     /// The median of the distances from `center`: the MAD, if `center` is the median.
     pub fn median_distance(&mut self, center: f64) -> Option<f64> {
-        let distance = |key: i64| order_key((of_order_key(key) - center).abs());
+        let distance = |key: i64| {
+            let x = of_order_key(key);
+            // an infinity has no distance from itself
+            order_key(if x == center { 0.0 } else { (x - center).abs() })
+        };
         let mut distances = Self {
             plain: self.plain.iter().map(|key| distance(*key)).collect(),
             rows: self.whole.rows + self.rows,
@@ -188,18 +192,18 @@ impl Quantiles {
         self.rows += n;
     }
 
-    /// Takes finite numbers that are not narrow whole ones, or among which such are.
+    /// Takes numbers that are not all whole ones of a narrow range.
     fn add_reals(&mut self, values: &[f64]) {
-        let finite = values.iter().filter(|x| x.is_finite());
+        let present = values.iter().filter(|x| !x.is_nan());
         if self.full {
-            if values.iter().all(|x| x.abs() < f64::INFINITY) {
+            if !values.iter().fold(false, |nan, x| nan | x.is_nan()) {
                 self.plain.extend(values.iter().map(|x| order_key(*x)));
             } else {
-                self.plain.extend(finite.map(|x| order_key(*x)));
+                self.plain.extend(present.map(|x| order_key(*x)));
             }
             return;
         }
-        for x in finite {
+        for x in present {
             self.count(order_key(*x), 1);
         }
         let distinct = self.counted.len();
@@ -225,10 +229,15 @@ fn place(n: u64, fraction: f64) -> (u64, u64, f64) {
     (lower, (lower + 1).min(n - 1), at - below)
 }
 
-/// numpy's interpolation, which never leaves the two values' range.
+/// numpy's interpolation, which never leaves the two values' range. Where it has no answer, between two
+/// infinities, that of the nearer.
 fn between(a: f64, b: f64, t: f64) -> f64 {
     let difference = b - a;
-    if difference.is_infinite() {
+    if t == 0.0 || a == b {
+        a
+    } else if a == f64::NEG_INFINITY && b == f64::INFINITY {
+        if t < 0.5 { a } else { b }
+    } else if difference.is_infinite() {
         a * (1.0 - t) + b * t
     } else if t >= 0.5 {
         b - difference * (1.0 - t)
@@ -419,7 +428,7 @@ mod tests {
 
     #[test]
     fn linear_interpolation() {
-        let mut q = of(&[3.0, 1.0, f64::NAN, 2.0, f64::INFINITY, 10.0]);
+        let mut q = of(&[3.0, 1.0, f64::NAN, 2.0, 10.0]);
         let quantiles = q.quantiles(&[0.0, 0.25, 0.5, 0.75, 1.0]);
         assert_eq!(quantiles, Some(vec![1.0, 1.75, 2.5, 4.75, 10.0]));
         assert_eq!(of(&[]).quantiles(&[0.5]), None);
@@ -427,6 +436,16 @@ mod tests {
         assert_eq!(of(&[7.0]).quantiles(&FRACTIONS), Some(vec![7.0; 7]));
         let wide = of(&[-f64::MAX, f64::MAX]).quantiles(&[0.5]);
         assert_eq!(wide, Some(vec![0.0]));
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let mut q = of(&[high, 1.0, low, 3.0, 2.0]);
+        let quantiles = q.quantiles(&[0.0, 0.1, 0.5, 0.6, 0.75, 0.8, 1.0]);
+        assert_eq!(quantiles, Some(vec![low, low, 2.0, 2.4, 3.0, high, high]));
+        assert_eq!(q.median_distance(2.0), Some(1.0));
+        assert_eq!(
+            of(&[low, high]).quantiles(&[0.25, 0.5]),
+            Some(vec![low, high])
+        );
+        assert_eq!(of(&[high, high, 1.0]).median_distance(high), Some(0.0));
     }
 
     #[test]

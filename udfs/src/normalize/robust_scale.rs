@@ -17,8 +17,8 @@ const SPEC: Spec = Spec {
     stage: Stage::Normalize,
     kind: Kind::Fitted,
     summary: "Subtracts the median and divides by the distance of two quantiles, the quartiles by default; if that \
-        distance is 0, only the median is subtracted. NULL, NaN and infinite values take no part in the statistics; \
-        NULL and NaN give NULL, an infinity stays.",
+        distance is 0, only the median is subtracted. NULL and NaN take no part in the statistics and give NULL; an \
+        infinity counts as beyond all other values, and stays.",
     params: &[
         Param::data("x", "a number; FLOAT stays FLOAT, all else gives DOUBLE"),
         Param::option("q_lo", "0.25", "the lower quantile, from 0 to 1"),
