@@ -43,7 +43,8 @@ pub fn complete<T: VisitMut>(ast: &mut T) -> Result<()> {
     }
 }
 
-struct Complete;
+/// The walk that makes calls whole.
+pub struct Complete;
 
 impl VisitorMut for Complete {
     type Break = DataFusionError;

@@ -4,3 +4,6 @@ pub mod calls;
 pub mod expand;
 pub mod parse;
 pub mod relation;
+pub mod relations;
+mod share;
+pub mod transform;

@@ -44,8 +44,8 @@ pub enum Expansion {
     Sql(String),
     /// A table of its own.
     Table(Arc<dyn TableProvider>),
-    /// A plan.
-    Plan(LogicalPlan),
+    /// A query over [`Call::table`]s, whose plan is changed before it is used.
+    Then(String, Box<dyn FnOnce(LogicalPlan) -> Result<LogicalPlan>>),
 }
 
 /// A call's arguments.
@@ -184,7 +184,11 @@ impl Relations {
             env: &self.env,
         };
         match relation.plan(&call)? {
-            Expansion::Plan(plan) => Ok(plan),
+            Expansion::Then(sql, change) => {
+                let mut query = parse_query(&sql)?;
+                calls::complete(&mut query)?;
+                change(context.plan(derived(query))?)
+            }
             Expansion::Table(provider) => {
                 LogicalPlanBuilder::scan(spec.name, provider_as_source(provider), None)?.build()
             }
