@@ -106,8 +106,6 @@ macro_rules! small_integers {
             fn key(self) -> i64 {
                 i64::from(self)
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a key of this type")]
-            #[allow(clippy::unnecessary_cast, clippy::allow_attributes, reason = "i64 to itself")]
             fn of_key(key: i64) -> Self {
                 key as $native
             }

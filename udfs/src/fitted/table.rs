@@ -77,6 +77,11 @@ impl<K: Key> Table<K> {
         self.used + usize::from(self.empty.is_some())
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes held on the heap.
     pub fn bytes(&self) -> usize {
         self.slots.capacity() * size_of::<(K, u64)>()
