@@ -1,0 +1,364 @@
+//! `CREATE MODEL`: trains when it is executed, never while it is planned.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+
+use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{
+    DFSchema, DFSchemaRef, DataFusionError, Result, exec_datafusion_err, exec_err, internal_err,
+};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PlanProperties, ReplaceChildrenOptions,
+};
+use futures::{TryStreamExt, stream};
+use seedbed_udfs::synthesize::{self, Data, Model, Watch};
+use tokio::sync::Semaphore;
+
+use crate::session::{Progress, Unit};
+
+/// Where trained models go.
+pub trait ModelSink: fmt::Debug + Send + Sync {
+    /// Whether a model of that name is there.
+    fn exists(&self, name: &str) -> bool;
+
+    /// Keeps a model, in place of one of the same name if there is one. Called off the async workers.
+    fn register(&self, name: &str, model: Arc<dyn Model>) -> Result<()>;
+}
+
+/// What trainings of one session share.
+#[derive(Debug, Clone)]
+pub struct Trainer {
+    sink: Arc<dyn ModelSink>,
+    progress: Progress,
+    /// A training takes one: no more run at once than there are.
+    permits: Arc<Semaphore>,
+}
+
+impl Trainer {
+    /// At most `parallel` trainings run at once; more wait.
+    pub fn new(sink: Arc<dyn ModelSink>, progress: Progress, parallel: usize) -> Self {
+        Self {
+            sink,
+            progress,
+            permits: Arc::new(Semaphore::new(parallel.max(1))),
+        }
+    }
+}
+
+/// What `CREATE MODEL` says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
+pub struct TrainSpec {
+    pub name: String,
+    pub kind: String,
+    /// As written; checked when the node is made.
+    pub options: Vec<(String, String)>,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
+}
+
+/// `CREATE MODEL name USING kind OPTIONS (...) AS input`. Gives one row: name, kind, rows, epochs,
+/// seconds; none where IF NOT EXISTS found a model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TrainNode {
+    pub spec: TrainSpec,
+    pub input: LogicalPlan,
+    schema: DFSchemaRef,
+}
+
+impl TrainNode {
+    /// Checks kind and options, so that a mistake shows before anything runs.
+    pub fn try_new(spec: TrainSpec, input: LogicalPlan) -> Result<Self> {
+        let kind = synthesize::kind(&spec.kind)?;
+        synthesize::parse_options(kind.as_ref(), &spec.options)?;
+        let schema = Arc::new(DFSchema::try_from(answer_schema())?);
+        Ok(Self {
+            spec,
+            input,
+            schema,
+        })
+    }
+}
+
+fn answer_schema() -> Schema {
+    Schema::new(vec![
+        Field::new("name", DataType::Utf8, false),
+        Field::new("kind", DataType::Utf8, false),
+        Field::new("rows", DataType::Int64, false),
+        Field::new("epochs", DataType::Int64, false),
+        Field::new("seconds", DataType::Float64, false),
+    ])
+}
+
+impl PartialOrd for TrainNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match self.spec.partial_cmp(&other.spec) {
+            Some(Ordering::Equal) => self.input.partial_cmp(&other.input),
+            order => order,
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for TrainNode {
+    fn name(&self) -> &str {
+        "Train"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Train: {}", self.spec)
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        match (inputs.pop(), inputs.is_empty()) {
+            (Some(input), true) => Ok(Self {
+                spec: self.spec.clone(),
+                input,
+                schema: Arc::clone(&self.schema),
+            }),
+            _ => internal_err!("Train takes one input"),
+        }
+    }
+}
+
+impl fmt::Display for TrainSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "model={}, kind={}", self.name, self.kind)?;
+        for (name, value) in &self.options {
+            write!(f, ", {name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects its input and trains on it, on a thread of its own; dropping its stream cancels.
+#[derive(Debug)]
+pub struct TrainExec {
+    spec: TrainSpec,
+    input: Arc<dyn ExecutionPlan>,
+    trainer: Trainer,
+    properties: Arc<PlanProperties>,
+}
+
+impl TrainExec {
+    pub fn new(spec: TrainSpec, input: Arc<dyn ExecutionPlan>, trainer: Trainer) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::new(answer_schema())),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Self {
+            spec,
+            input,
+            trainer,
+            properties: Arc::new(properties),
+        }
+    }
+}
+
+impl DisplayAs for TrainExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "TrainExec: {}", self.spec)
+    }
+}
+
+impl ExecutionPlan for TrainExec {
+    fn name(&self) -> &str {
+        "TrainExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::new(
+                self.spec.clone(),
+                input,
+                self.trainer.clone(),
+            ))),
+            _ => internal_err!("TrainExec takes one input"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return internal_err!("TrainExec has no partition {partition}");
+        }
+        // The order of rows does not matter to a training, so the partitions are read as they come.
+        let input = match self.input.output_partitioning().partition_count() {
+            1 => Arc::clone(&self.input),
+            _ => Arc::new(CoalescePartitionsExec::new(Arc::clone(&self.input))),
+        };
+        let answer = train(self.spec.clone(), input, self.trainer.clone(), context);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema(),
+            stream::once(answer),
+        )))
+    }
+}
+
+async fn train(
+    spec: TrainSpec,
+    input: Arc<dyn ExecutionPlan>,
+    trainer: Trainer,
+    context: Arc<TaskContext>,
+) -> Result<RecordBatch> {
+    let name = spec.name.clone();
+    if trainer.sink.exists(&name) && !spec.or_replace {
+        if spec.if_not_exists {
+            return Ok(RecordBatch::new_empty(Arc::new(answer_schema())));
+        }
+        return exec_err!(
+            "model {name} exists already; write CREATE OR REPLACE MODEL to train it anew"
+        );
+    }
+    let permit = Arc::clone(&trainer.permits)
+        .acquire_owned()
+        .await
+        .map_err(|_| exec_datafusion_err!("the session is closing"))?;
+    let reservation = MemoryConsumer::new(format!("training data of model {name}"))
+        .register(context.memory_pool());
+    let schema = input.schema();
+    let mut rows = input.execute(0, context)?;
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.try_next().await? {
+        // The rows, the rows in order, and the rows in model space.
+        let size = batch.get_array_memory_size().saturating_mul(3);
+        reservation.try_grow(size).map_err(|error| {
+            DataFusionError::Context(
+                format!(
+                    "the training data of model {name} do not fit into the memory limit; train on \
+                     a sample of the rows, on fewer columns, or raise the limit"
+                ),
+                Box::new(error),
+            )
+        })?;
+        batches.push(batch);
+    }
+    let cancelled = CancelOnDrop::default();
+    let watch = Watching {
+        task: format!("training {name}"),
+        progress: trainer.progress.clone(),
+        cancelled: Arc::clone(&cancelled.0),
+    };
+    let training = tokio::task::spawn_blocking(move || {
+        // Held until the training has really ended, also where nobody waits for it any more.
+        let _held = (permit, reservation);
+        let kind = synthesize::kind(&spec.kind)?;
+        let options = synthesize::parse_options(kind.as_ref(), &spec.options)?;
+        let begin = std::time::Instant::now();
+        let data = Data::new(&schema, &batches)?;
+        drop(batches);
+        // How many epochs there are shows with the first; until then the columns are learnt.
+        watch.progress.start(&watch.task, Unit::Epochs, None);
+        let model = kind.train(&data, &options, &watch);
+        watch.progress.finish();
+        let model = model?;
+        if watch.cancelled() {
+            return exec_err!("the training of model {} was cancelled", spec.name);
+        }
+        let answer = RecordBatch::try_new(
+            Arc::new(answer_schema()),
+            vec![
+                Arc::new(StringArray::from(vec![spec.name.as_str()])),
+                Arc::new(StringArray::from(vec![kind.name()])),
+                Arc::new(Int64Array::from(vec![data.num_rows() as i64])),
+                Arc::new(Int64Array::from(vec![model.history().epochs.len() as i64])),
+                Arc::new(Float64Array::from(vec![begin.elapsed().as_secs_f64()])),
+            ],
+        )?;
+        trainer.sink.register(&spec.name, model)?;
+        Ok(answer)
+    });
+    let answer = training
+        .await
+        .map_err(|error| exec_datafusion_err!("the training of model {name} broke off: {error}"))?;
+    drop(cancelled);
+    answer.map_err(|error| error.context(format!("model {name}")))
+}
+
+/// Set when the stream that asked for the training is dropped.
+#[derive(Debug, Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Atomic::Relaxed);
+    }
+}
+
+struct Watching {
+    task: String,
+    progress: Progress,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Watch for Watching {
+    fn epoch(&self, done: u64, total: u64, detail: &str) {
+        if done == 1 {
+            self.progress.start(&self.task, Unit::Epochs, Some(total));
+        }
+        self.progress.advance(1);
+        self.progress.detail(detail);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Atomic::Relaxed)
+    }
+}

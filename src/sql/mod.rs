@@ -1,0 +1,6 @@
+//! Our statements and relation functions: text to logical plan.
+
+pub mod calls;
+pub mod expand;
+pub mod parse;
+pub mod relation;

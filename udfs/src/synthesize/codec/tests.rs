@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
+    Float64Array, Int8Array, Int64Array, LargeStringArray, ListArray, NullArray, StringArray,
+    StringViewArray, Time32SecondArray, TimestampNanosecondArray, UInt64Array,
+};
+use arrow::datatypes::{Int8Type, Int32Type};
+
+use super::*;
+
+fn fit(batch: &RecordBatch, given: &[(&str, &str)]) -> Result<(Codec, RecordBatch)> {
+    let given: Vec<(String, String)> = given
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let options = Options::parse("test", &options(), &given)?;
+    let data = Data::new(&batch.schema(), std::slice::from_ref(batch))?;
+    Ok((Codec::fit(&data, &options)?, data.rows().clone()))
+}
+
+/// Encoding and decoding a column's own rows gives them back; `codec` also survives a file.
+fn round_trip(array: ArrayRef) -> (Codec, Encoded) {
+    let batch = RecordBatch::try_from_iter_with_nullable([("x", array, true)]).unwrap();
+    let (codec, rows) = fit(&batch, &[]).unwrap();
+    let encoded = codec.encode(&rows, 7).unwrap();
+    let decoded = codec.decode(&encoded, rows.num_rows(), None).unwrap();
+    assert_eq!(decoded, rows);
+    let mut file = ModelFile::default();
+    codec.save(&mut file).unwrap();
+    let read = Codec::load(&ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap()).unwrap();
+    assert_eq!(read.schema(), codec.schema());
+    assert_eq!(read.decode(&encoded, rows.num_rows(), None).unwrap(), rows);
+    (codec, encoded)
+}
+
+#[test]
+fn categories_come_back_whatever_the_type() {
+    let texts = vec![Some("b"), None, Some("a"), Some(""), Some("b")];
+    round_trip(Arc::new(StringArray::from(texts.clone())));
+    round_trip(Arc::new(LargeStringArray::from(texts.clone())));
+    round_trip(Arc::new(StringViewArray::from(texts.clone())));
+    let dictionary: DictionaryArray<Int8Type> = texts.into_iter().collect();
+    round_trip(Arc::new(dictionary));
+    round_trip(Arc::new(BooleanArray::from(vec![
+        Some(true),
+        None,
+        Some(false),
+    ])));
+    round_trip(Arc::new(Int8Array::from(vec![Some(-128), None, Some(127)])));
+    round_trip(Arc::new(NullArray::new(4)));
+    round_trip(Arc::new(Float64Array::from(vec![2.5; 3])));
+    round_trip(Arc::new(Int64Array::from(vec![None::<i64>, None])));
+    round_trip(Arc::new(StringArray::from(vec!["one"])));
+}
+
+#[test]
+fn numbers_on_a_grid_come_back_to_the_bit() {
+    let n = 3000;
+    round_trip(Arc::new(Int64Array::from_iter(
+        (0..n).map(|i| (i % 9 != 0).then_some(i * i % 811)),
+    )));
+    round_trip(Arc::new(Int64Array::from_iter_values(
+        (0..n).map(|i| i * 25 - 40_000),
+    )));
+    round_trip(Arc::new(UInt64Array::from_iter_values(
+        (0..n as u64).map(|i| i * 3),
+    )));
+    round_trip(Arc::new(Date32Array::from_iter_values(
+        (0..n as i32).map(|i| i % 700 + 15_000),
+    )));
+    round_trip(Arc::new(Time32SecondArray::from_iter_values(
+        (0..n as i32).map(|i| i * 20),
+    )));
+    let hour = 3_600_000_000_000;
+    round_trip(Arc::new(
+        TimestampNanosecondArray::from_iter_values(
+            (0..n).map(|i| 1_700_000_000_000_000_000 + i * hour),
+        )
+        .with_timezone("Europe/Berlin"),
+    ));
+    round_trip(Arc::new(Float64Array::from_iter_values(
+        (0..n).map(|i| (i % 631) as f64 / 10.0),
+    )));
+    round_trip(Arc::new(Float32Array::from_iter_values(
+        (0..n).map(|i| (i % 631) as f32 / 10.0),
+    )));
+    let decimals = Decimal128Array::from_iter_values((0..i128::from(n)).map(|i| i * 7 - 9000));
+    round_trip(Arc::new(decimals.with_precision_and_scale(12, 2).unwrap()));
+    let ends = [i64::MIN, i64::MAX].into_iter().chain(0..100);
+    let array: ArrayRef = Arc::new(Int64Array::from_iter_values(ends));
+    let batch = RecordBatch::try_from_iter([("x", array)]).unwrap();
+    let (codec, rows) = fit(&batch, &[]).unwrap();
+    let encoded = codec.encode(&rows, 7).unwrap();
+    assert_eq!(codec.decode(&encoded, 102, None).unwrap().num_rows(), 102);
+    let large = (0..100).map(|i| u64::MAX - i);
+    let array: ArrayRef = Arc::new(UInt64Array::from_iter_values(large));
+    let batch = RecordBatch::try_from_iter([("x", array)]).unwrap();
+    let (codec, rows) = fit(&batch, &[]).unwrap();
+    let encoded = codec.encode(&rows, 7).unwrap();
+    assert_eq!(
+        codec
+            .decode(&encoded, 100, None)
+            .unwrap()
+            .column(0)
+            .null_count(),
+        0
+    );
+}
+
+#[test]
+fn continuous_numbers_are_normal_in_model_space_and_come_back_nearly() {
+    // Exponential: nothing like a normal.
+    let n = 20_000i32;
+    let array =
+        Float64Array::from_iter_values((0..n).map(|i| -((f64::from(i) + 0.5) / f64::from(n)).ln()));
+    let batch = RecordBatch::try_from_iter([("x", Arc::new(array) as ArrayRef)]).unwrap();
+    let (codec, rows) = fit(&batch, &[]).unwrap();
+    let encoded = codec.encode(&rows, 0).unwrap();
+    let values = &encoded.columns[0].values;
+    let mean = values.iter().map(|&z| f64::from(z)).sum::<f64>() / f64::from(n);
+    let variance = values.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>() / f64::from(n);
+    assert!(
+        mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02,
+        "{mean} {variance}"
+    );
+    let decoded = codec.decode(&encoded, n as usize, None).unwrap();
+    let (a, b) = (decoded.column(0), rows.column(0));
+    let pairs = a
+        .as_primitive::<arrow::datatypes::Float64Type>()
+        .values()
+        .iter();
+    for (a, b) in pairs.zip(b.as_primitive::<arrow::datatypes::Float64Type>().values()) {
+        assert!((a - b).abs() < 1e-3 * b.max(1.0), "{a} {b}");
+    }
+}
+
+#[test]
+fn inflated_values_and_nulls_are_states() {
+    let array = Int64Array::from_iter((0..2000).map(|i| match i % 10 {
+        0 => None,
+        1..=7 => Some(0),
+        _ => Some(1000 + i * 37 % 5000),
+    }));
+    let (codec, encoded) = round_trip(Arc::new(array));
+    assert_eq!(codec.columns()[0].states(), 3);
+    assert!(
+        codec.describe()[0].1.contains("inflated at 0, NULLs"),
+        "{:?}",
+        codec.describe()
+    );
+    let count = |state| {
+        encoded.columns[0]
+            .states
+            .iter()
+            .filter(|&&s| s == state)
+            .count()
+    };
+    assert_eq!([count(0), count(1), count(2)], [400, 1400, 200]);
+}
+
+#[test]
+fn nan_and_infinities_are_missing() {
+    let values = (0..300).map(|i| match i % 5 {
+        0 => f64::NAN,
+        1 => f64::INFINITY,
+        2 => f64::NEG_INFINITY,
+        _ => f64::from(i).sqrt(),
+    });
+    let array: ArrayRef = Arc::new(Float64Array::from_iter_values(values));
+    let batch = RecordBatch::try_from_iter_with_nullable([("x", array, false)]).unwrap();
+    let (codec, rows) = fit(&batch, &[]).unwrap();
+    let encoded = codec.encode(&rows, 0).unwrap();
+    let decoded = codec.decode(&encoded, 300, None).unwrap();
+    assert_eq!(decoded.column(0).null_count(), 180);
+    let few: ArrayRef = Arc::new(Float32Array::from(vec![f32::NAN, 1.0, -0.0, 0.0]));
+    let batch = RecordBatch::try_from_iter([("x", few)]).unwrap();
+    let (codec, rows) = fit(&batch, &[("categorical", "x")]).unwrap();
+    assert_eq!(codec.columns()[0].states(), 3);
+    let encoded = codec.encode(&rows, 0).unwrap();
+    assert_eq!(
+        codec
+            .decode(&encoded, 4, None)
+            .unwrap()
+            .column(0)
+            .null_count(),
+        1
+    );
+}
+
+#[test]
+fn the_user_decides_and_is_told_what_is_wrong() {
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values((0..900).map(|i| i % 30)));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["a"; 900]));
+    let batch = RecordBatch::try_from_iter([("number", numbers), ("text", texts)]).unwrap();
+    let what =
+        |given: &[(&str, &str)]| fit(&batch, given).map(|(codec, _)| codec.describe()[0].1.clone());
+    assert_eq!(what(&[]).unwrap(), "categorical, 30 values");
+    assert!(
+        what(&[("numeric", "number")])
+            .unwrap()
+            .starts_with("numeric, 0 to 29")
+    );
+    let error = |given: &[(&str, &str)]| what(given).unwrap_err().to_string();
+    assert!(error(&[("numeric", "numbers")]).contains("did you mean number?"));
+    assert!(error(&[("numeric", "text")]).contains("cannot be numeric"));
+    assert!(error(&[("numeric", "number"), ("categorical", "number")]).contains("both"));
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)]), None]);
+    let batch = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
+    let error = fit(&batch, &[]).unwrap_err().to_string();
+    assert!(error.contains("column l has type List"), "{error}");
+}

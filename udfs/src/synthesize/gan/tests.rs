@@ -1,0 +1,198 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
+
+use super::*;
+use crate::synthesize::{Unwatched, load};
+
+/// Two clouds: text and numbers depend on each other, some values are missing.
+fn table(rows: usize) -> RecordBatch {
+    let mut stream = rng::stream(11, "table", 0);
+    let mut names = Vec::new();
+    let mut ages = Vec::new();
+    let mut incomes = Vec::new();
+    for i in 0..rows {
+        let rich = rng::uniform(&mut stream) < 0.3;
+        names.push((i % 17 != 0).then_some(if rich { "rich" } else { "poor" }));
+        let age = 40.0 + 10.0 * rng::normal(&mut stream) + if rich { 15.0 } else { 0.0 };
+        ages.push(age.round() as i64);
+        incomes.push((i % 11 != 0).then(|| f64::from(rng::normal(&mut stream))));
+    }
+    RecordBatch::try_from_iter([
+        ("class", Arc::new(StringArray::from(names)) as ArrayRef),
+        ("age", Arc::new(Int64Array::from(ages)) as ArrayRef),
+        ("income", Arc::new(Float64Array::from(incomes)) as ArrayRef),
+    ])
+    .unwrap()
+}
+
+fn train_on(batches: &[RecordBatch], given: &[(&str, &str)]) -> Result<Arc<dyn Model>> {
+    let given: Vec<(String, String)> = given
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let options = parse_options(&GanKind, &given)?;
+    let data = Data::new(&batches[0].schema(), batches)?;
+    GanKind.train(&data, &options, &Unwatched)
+}
+
+const QUICK: [(&str, &str); 2] = [("epochs", "2"), ("seed", "5")];
+
+#[test]
+fn the_model_does_not_depend_on_the_order_of_rows() {
+    let all = table(600);
+    let first = train_on(std::slice::from_ref(&all), &QUICK).unwrap();
+    let parts = [all.slice(400, 200), all.slice(0, 100), all.slice(100, 300)];
+    let second = train_on(&parts, &QUICK).unwrap();
+    assert_eq!(first.to_bytes().unwrap(), second.to_bytes().unwrap());
+    let other = train_on(&[all], &[("epochs", "2"), ("seed", "6")]).unwrap();
+    assert_ne!(first.to_bytes().unwrap(), other.to_bytes().unwrap());
+}
+
+/// Run in a process of its own by the test below: candle reads its number of threads from the environment.
+#[test]
+#[ignore = "prints a hash for another test"]
+fn print_model_hash() {
+    let model = train_on(&[table(2000)], &QUICK).unwrap();
+    let bytes = model.to_bytes().unwrap();
+    let rows = model.sample(0..1000, 1, None).unwrap();
+    println!(
+        "hash={:x} {:x}",
+        rng::hash(0, &bytes),
+        rng::hash(0, format!("{rows:?}").as_bytes())
+    );
+}
+
+#[test]
+fn the_model_does_not_depend_on_the_number_of_threads() {
+    let hash = |threads: &str| {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--nocapture", "--test-threads", "1"])
+            .args(["--exact", "synthesize::gan::tests::print_model_hash"])
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let at = text
+            .find("hash=")
+            .unwrap_or_else(|| panic!("no hash in {text}"));
+        text[at..].lines().next().unwrap().to_string()
+    };
+    let one = hash("1");
+    assert_eq!(one, hash("2"));
+    assert_eq!(one, hash("7"));
+}
+
+#[test]
+fn rows_do_not_depend_on_how_they_are_asked_for() {
+    let model = train_on(&[table(600)], &QUICK).unwrap();
+    let all = model.sample(0..1000, 9, None).unwrap();
+    let cuts = [0, 1, 7, 255, 256, 300, 777, 1000];
+    let parts: Vec<RecordBatch> = cuts
+        .windows(2)
+        .map(|cut| model.sample(cut[0]..cut[1], 9, None).unwrap())
+        .collect();
+    assert_eq!(concat_batches(&all.schema(), &parts).unwrap(), all);
+    let some = model.sample(0..1000, 9, Some(&[2, 0])).unwrap();
+    assert_eq!(some, all.project(&[2, 0]).unwrap());
+    assert_eq!(model.sample(5..5, 9, None).unwrap().num_rows(), 0);
+    assert_eq!(model.sample(0..5, 9, Some(&[])).unwrap().num_rows(), 5);
+    assert_ne!(model.sample(0..1000, 10, None).unwrap(), all);
+}
+
+#[test]
+fn a_keys_row_does_not_depend_on_its_place() {
+    let model = train_on(&[table(600)], &QUICK).unwrap();
+    let keys: Vec<u64> = (0..600).map(rng::mix).collect();
+    let all = model.draw(&keys, None).unwrap();
+    for (place, key) in keys.iter().enumerate().step_by(7) {
+        let one = model.draw(&[*key], None).unwrap();
+        assert_eq!(one, all.slice(place, 1));
+    }
+}
+
+#[test]
+fn a_saved_model_is_the_same_model() {
+    let model = train_on(&[table(600)], &QUICK).unwrap();
+    let bytes = model.to_bytes().unwrap();
+    let read = load(&bytes).unwrap();
+    assert_eq!(read.to_bytes().unwrap(), bytes);
+    assert_eq!(read.describe(), model.describe());
+    assert_eq!(
+        read.sample(0..500, 3, None).unwrap(),
+        model.sample(0..500, 3, None).unwrap()
+    );
+}
+
+#[test]
+fn tiny_and_odd_tables_are_learnt() {
+    let constant: ArrayRef = Arc::new(StringArray::from(vec!["a"; 5]));
+    let nothing: ArrayRef = Arc::new(Int64Array::from(vec![None::<i64>; 5]));
+    let batch = RecordBatch::try_from_iter([("c", constant), ("n", nothing)]).unwrap();
+    let model = train_on(std::slice::from_ref(&batch), &QUICK).unwrap();
+    assert_eq!(model.sample(0..5, 0, None).unwrap(), batch);
+    let read = load(&model.to_bytes().unwrap()).unwrap();
+    assert_eq!(read.sample(0..5, 0, None).unwrap(), batch);
+    for rows in [1, 2, 3, 30] {
+        let model = train_on(&[table(rows)], &QUICK).unwrap();
+        assert_eq!(model.sample(0..10, 0, None).unwrap().num_rows(), 10);
+    }
+    let error = train_on(&[table(0)], &QUICK).unwrap_err().to_string();
+    assert!(error.contains("gives no rows"), "{error}");
+}
+
+#[test]
+fn both_losses_train() {
+    for loss in ["minimax", "non_saturating"] {
+        let model = train_on(&[table(1000)], &[("epochs", "3"), ("loss", loss)]).unwrap();
+        assert_eq!(model.history().epochs.len(), 3);
+    }
+}
+
+#[test]
+fn a_training_that_diverges_is_an_error_not_a_model() {
+    let error = train_on(
+        &[table(600)],
+        &[
+            ("epochs", "50"),
+            ("generator_rate", "1"),
+            ("beta2", "0"),
+            ("l2", "1"),
+            ("discriminator_rate", "1"),
+        ],
+    );
+    // Adam's steps are bounded, so rates this high may also survive: then the model must be sound.
+    match error {
+        Err(error) => assert!(error.to_string().contains("came apart"), "{error}"),
+        Ok(model) => assert_eq!(model.sample(0..10, 0, None).unwrap().num_rows(), 10),
+    }
+}
+
+#[test]
+fn too_many_categories_say_what_to_do() {
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..700).map(|i| format!("name {i}")),
+    ));
+    let batch = RecordBatch::try_from_iter([("name", names)]).unwrap();
+    let error = train_on(&[batch], &QUICK).unwrap_err().to_string();
+    assert!(error.contains("column name has 700 categories"), "{error}");
+    assert!(error.contains("max_categories to 700"), "{error}");
+}
+
+#[test]
+fn cancelling_ends_the_training() {
+    struct Soon(AtomicU64);
+    impl Watch for Soon {
+        fn epoch(&self, _: u64, _: u64, _: &str) {}
+        fn cancelled(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed) > 3
+        }
+    }
+    let batch = table(600);
+    let data = Data::new(&batch.schema(), &[batch]).unwrap();
+    let options = parse_options(&GanKind, &[]).unwrap();
+    let result = GanKind.train(&data, &options, &Soon(AtomicU64::new(0)));
+    assert!(result.unwrap_err().to_string().contains("cancelled"));
+}
