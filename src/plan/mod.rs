@@ -5,3 +5,6 @@ mod train;
 
 pub use sample::{Sample, SampleExec, SampleTable};
 pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
+
+#[cfg(test)]
+mod tests;
