@@ -2,8 +2,10 @@
 //!
 //! [`Seedbed`] is the whole public interface: open a session, run statements.
 
+pub mod load;
 pub mod plan;
 mod seedbed;
 pub mod session;
+pub mod sql;
 
 pub use seedbed::{Answer, Options, Seedbed, Statement};

@@ -57,3 +57,19 @@ pub fn text_type(spec: &Spec, param: &str, t: &DataType) -> Result<DataType> {
         )
     }
 }
+
+/// The type of the only data argument.
+///
+/// # Errors
+/// If there are none or several: names the function and how it is written.
+pub fn only<'a>(spec: &Spec, types: &'a [DataType]) -> Result<&'a DataType> {
+    match types {
+        [one] => Ok(one),
+        _ => plan_err!(
+            "{}: one column expected, {} given. Write {}",
+            spec.name,
+            types.len(),
+            spec.syntax()
+        ),
+    }
+}

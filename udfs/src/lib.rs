@@ -19,3 +19,5 @@ pub mod row_wise;
 pub mod spec;
 pub mod split;
 pub mod synthesize;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -187,14 +187,20 @@ impl Options {
         Ok(items.as_primitive::<Float64Type>().values().to_vec())
     }
 
+    /// The items of a list, of the type they have; a single value is a list of one.
+    pub fn items(&self, name: &str) -> Result<ArrayRef> {
+        match self.get(name) {
+            value if value.is_null() => self.wrong(name, "a list, as in ['a', 'b'] or [1, 2]"),
+            ScalarValue::List(list) => Ok(list.value(0)),
+            ScalarValue::LargeList(list) => Ok(list.value(0)),
+            ScalarValue::FixedSizeList(list) => Ok(list.value(0)),
+            value => value.to_array(),
+        }
+    }
+
     fn list(&self, name: &str, of: &DataType, must: &str) -> Result<ArrayRef> {
-        let items = match self.get(name) {
-            ScalarValue::List(list) if list.len() == 1 && list.is_valid(0) => list.value(0),
-            ScalarValue::LargeList(list) if list.len() == 1 && list.is_valid(0) => list.value(0),
-            ScalarValue::FixedSizeList(list) if list.len() == 1 && list.is_valid(0) => {
-                list.value(0)
-            }
-            _ => return self.wrong(name, must),
+        let Ok(items) = self.items(name) else {
+            return self.wrong(name, must);
         };
         match cast(&items, of) {
             Ok(cast) if cast.null_count() == 0 => Ok(cast),
@@ -221,8 +227,13 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     let lower = name.to_lowercase();
     names
         .into_iter()
-        .map(|n| (strsim::jaro_winkler(&lower, &n.to_lowercase()), n))
-        .filter(|(score, _)| *score > 0.78)
+        .filter_map(|n| {
+            let candidate = n.to_lowercase();
+            let score = strsim::jaro_winkler(&lower, &candidate);
+            // one slip of the finger in a short word scores low: 'irq' for 'iqr'
+            let slip = lower.len() > 2 && strsim::osa_distance(&lower, &candidate) == 1;
+            (score > 0.78 || slip).then_some((score, n))
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
         .map(|(_, n)| n)
 }

@@ -37,6 +37,11 @@ pub trait RowWise: Debug + Send + Sync + 'static {
         literals: &[Option<&ScalarValue>],
     ) -> Result<DataType>;
 
+    /// An error if an option has a wrong value. Called while planning, as soon as all options are known.
+    fn check(&self, _options: &Options) -> Result<()> {
+        Ok(())
+    }
+
     /// The result, an array of [`Args::rows`] rows.
     fn invoke(&self, args: &Args<'_>) -> Result<ArrayRef>;
 
@@ -69,6 +74,14 @@ impl Args<'_> {
     /// Whether no argument was given.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// The leading arguments that are data, as arrays.
+    pub fn data(&self) -> Result<Vec<ArrayRef>> {
+        let options = self.spec.params.iter().filter(|p| p.option).count();
+        (0..self.values.len().saturating_sub(options))
+            .map(|i| self.array(i))
+            .collect()
     }
 
     /// The type [`RowWise::return_type`] promised.
@@ -201,6 +214,17 @@ impl ScalarUDFImpl for RowWiseUdf {
             types[0] = value.as_ref().clone();
         }
         let data_type = self.function.return_type(&types, args.scalar_arguments)?;
+        let spec = self.function.spec();
+        let options = spec.params.iter().filter(|p| p.option).count();
+        let first = types.len().saturating_sub(options);
+        // a constant that is not yet folded is checked when it is
+        let constants: Option<Vec<_>> = args.scalar_arguments[first..]
+            .iter()
+            .map(|value| value.cloned())
+            .collect();
+        if let Some(constants) = constants {
+            self.function.check(&Options::new(spec, constants)?)?;
+        }
         Ok(Arc::new(Field::new(self.name(), data_type, true)))
     }
 

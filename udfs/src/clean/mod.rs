@@ -1,8 +1,30 @@
 //! The clean stage.
 
+mod clean_text;
+mod impute;
+mod is_outlier;
+mod missing_indicator;
+mod null_if;
+mod parse_bool;
+mod parse_date;
+mod parse_number;
+mod parse_timestamp;
+mod winsorize;
+
 use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![]
+    vec![
+        Function::row_wise(clean_text::CleanText),
+        Function::row_wise(missing_indicator::MissingIndicator),
+        Function::row_wise(null_if::NullIf),
+        Function::row_wise(parse_bool::ParseBool),
+        Function::row_wise(parse_date::ParseDate),
+        Function::row_wise(parse_number::ParseNumber),
+        Function::row_wise(parse_timestamp::ParseTimestamp),
+        Function::fitted::<impute::Impute>(),
+        Function::fitted::<is_outlier::IsOutlier>(),
+        Function::fitted::<winsorize::Winsorize>(),
+    ]
 }

@@ -1,8 +1,28 @@
 //! The encode stage.
 
+mod bins;
+mod bucketize;
+mod cyclic;
+pub mod one_hot;
+mod ordinal_encode;
+mod quantile_bucketize;
+mod vectorize;
+
 use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![]
+    vec![
+        Function::row_wise(bucketize::Bucketize),
+        Function::row_wise(cyclic::Cyclic),
+        Function::row_wise(vectorize::Vectorize),
+        Function::fitted::<one_hot::OneHot>(),
+        Function::row_wise(one_hot::OneHotIs),
+        Function::row_wise(one_hot::OneHotAny),
+        Function::row_wise(one_hot::OneHotOther),
+        Function::row_wise(one_hot::OneHotKnown),
+        Function::row_wise(one_hot::OneHotVector),
+        Function::fitted::<ordinal_encode::OrdinalEncode>(),
+        Function::fitted::<quantile_bucketize::QuantileBucketize>(),
+    ]
 }

@@ -8,6 +8,18 @@
 //! States must be order-independent to the bit: whatever the order of updates and merges, the
 //! parameters are the same.
 
+pub mod any;
+pub mod counts;
+pub mod extent;
+pub mod extreme;
+pub mod moments;
+pub mod numbers;
+pub mod quantiles;
+pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod timing_tmp;
 mod udf;
 
 use std::fmt::Debug;
@@ -29,15 +41,18 @@ pub trait State: Debug + Send + Sync + Sized + 'static {
 
     /// Takes rows of many groups: row `i` belongs to `states[groups[i]]`.
     fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
-        let mut order: Vec<u32> = (0..u32::try_from(groups.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_by_key(|i| groups[*i as usize]);
-        for run in order.chunk_by(|a, b| groups[*a as usize] == groups[*b as usize]) {
-            let rows = UInt32Array::from(run.to_vec());
-            let values = values
+        let numbers::Runs { order, runs } = numbers::Runs::of(groups, states.len());
+        let order = UInt32Array::from(order);
+        let values = values
+            .iter()
+            .map(|v| take(v, &order, None))
+            .collect::<Result<Vec<_>, _>>()?;
+        for (group, rows) in runs {
+            let rows: Vec<ArrayRef> = values
                 .iter()
-                .map(|v| take(v, &rows, None))
-                .collect::<Result<Vec<_>, _>>()?;
-            states[groups[run[0] as usize]].update(&values)?;
+                .map(|v| v.slice(rows.start, rows.len()))
+                .collect();
+            states[group].update(&rows)?;
         }
         Ok(())
     }

@@ -273,9 +273,14 @@ impl<F: Fitted> States for TypedStates<F> {
                 self.bytes = self.states[0].size();
             }
             Some(groups) => {
-                let before = self.touched(groups);
-                F::State::update_groups(&mut self.states, groups, values)?;
-                self.bytes = self.bytes + self.touched(groups) - before;
+                if groups.len() < self.states.len() {
+                    let before = self.touched(groups);
+                    F::State::update_groups(&mut self.states, groups, values)?;
+                    self.bytes = (self.bytes + self.touched(groups)).saturating_sub(before);
+                } else {
+                    F::State::update_groups(&mut self.states, groups, values)?;
+                    self.bytes = self.states.iter().map(State::size).sum();
+                }
             }
         }
         Ok(())

@@ -1,8 +1,16 @@
-//! The normalize stage.
+//! The normalise stage.
+
+mod min_max_scale;
+mod robust_scale;
+mod standard_scale;
 
 use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![]
+    vec![
+        Function::fitted::<standard_scale::StandardScale>(),
+        Function::fitted::<min_max_scale::MinMaxScale>(),
+        Function::fitted::<robust_scale::RobustScale>(),
+    ]
 }

@@ -1,8 +1,21 @@
-//! The random stage.
+//! The random stage: keys, and the random values that are made of them.
+
+pub mod key;
+
+mod draw;
+mod fresh_key;
+mod random_key;
+mod random_normal;
+mod random_uniform;
 
 use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![]
+    vec![
+        Function::row_wise(fresh_key::FreshKey),
+        Function::row_wise(random_key::RandomKey),
+        Function::row_wise(random_normal::RandomNormal),
+        Function::row_wise(random_uniform::RandomUniform),
+    ]
 }

@@ -1,0 +1,185 @@
+//! `seedbed functions` and `.functions`: the reference, from the functions' own declarations.
+
+use std::fmt::Write as _;
+
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::Documentation;
+use seedbed_udfs::spec::{Kind, Spec};
+
+use super::nearest::nearest;
+use super::output::terminal_width;
+use super::{names, style, width};
+
+/// Where no terminal says how wide a line may be.
+const LINE: usize = 100;
+
+/// All functions by stage, or all about one; the error names the nearest.
+pub fn reference(ctx: &SessionContext, name: Option<&str>, color: bool) -> Result<String, String> {
+    match name {
+        None => Ok(list(ctx, color)),
+        Some(name) => explain(ctx, name.trim().trim_end_matches("()"), color),
+    }
+}
+
+fn list(ctx: &SessionContext, color: bool) -> String {
+    let specs = names::specs();
+    let line = terminal_width().unwrap_or(LINE);
+    let longest = specs.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    let mut stage = None;
+    for spec in &specs {
+        if stage != Some(spec.stage) {
+            if stage.is_some() {
+                out.push('\n');
+            }
+            stage = Some(spec.stage);
+            let _ = writeln!(
+                out,
+                "{}",
+                style::paint(color, style::strong(), &spec.stage.to_string())
+            );
+        }
+        let text = format!("  {:<longest$}  {}", spec.name, spec.summary);
+        let _ = writeln!(out, "{}", width::cut(&text, line));
+    }
+    let others = names::functions(ctx).len().saturating_sub(specs.len());
+    let _ = writeln!(
+        out,
+        "\n{others} more come with DataFusion. `seedbed functions NAME` explains any of them, and finds a \
+         function by its name in scikit-learn or pandas."
+    );
+    out
+}
+
+fn explain(ctx: &SessionContext, name: &str, color: bool) -> Result<String, String> {
+    let specs = names::specs();
+    if let Some(spec) = specs.iter().find(|s| s.name.eq_ignore_ascii_case(name)) {
+        return Ok(own(spec, color));
+    }
+    let elsewhere: Vec<_> = specs.iter().filter(|s| is_called(s, name)).collect();
+    if !elsewhere.is_empty() {
+        let texts: Vec<String> = elsewhere.iter().map(|s| own(s, color)).collect();
+        return Ok(texts.join("\n"));
+    }
+    let lower = name.to_lowercase();
+    if let Some(text) = builtin(ctx, &lower, color) {
+        return Ok(text);
+    }
+    let functions = names::functions(ctx);
+    let mut candidates: Vec<&str> = functions.iter().map(String::as_str).collect();
+    candidates.extend(
+        specs
+            .iter()
+            .flat_map(|s| s.also.iter().map(|a| last_part(a))),
+    );
+    Err(match nearest(name, candidates) {
+        Some(near) => format!("there is no function {name}; did you mean {near}?"),
+        None => format!("there is no function {name}; `seedbed functions` lists them"),
+    })
+}
+
+/// `sklearn.preprocessing.StandardScaler` is found by its last part too.
+fn is_called(spec: &Spec, name: &str) -> bool {
+    spec.also
+        .iter()
+        .any(|also| also.eq_ignore_ascii_case(name) || last_part(also).eq_ignore_ascii_case(name))
+}
+
+fn last_part(name: &str) -> &str {
+    let name = name.trim_end_matches("()");
+    name.rsplit(['.', ' ']).next().unwrap_or(name)
+}
+
+fn own(spec: &Spec, color: bool) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}\n\n  {}",
+        style::paint(color, style::strong(), &spec.syntax()),
+        spec.summary
+    );
+    if spec.kind == Kind::Fitted {
+        out.push_str("  Learns from all rows; with PARTITION BY from those of each group.\n");
+    }
+    if !spec.params.is_empty() {
+        out.push('\n');
+        let longest = spec.params.iter().map(|p| p.name.len()).max().unwrap_or(0);
+        for param in spec.params {
+            let default = match (param.default, param.option) {
+                (Some(default), true) => format!(" [default: {default}]"),
+                (Some(_), false) => " [optional]".to_string(),
+                (None, _) => String::new(),
+            };
+            let _ = writeln!(out, "  {:<longest$}  {}{default}", param.name, param.help);
+        }
+    }
+    for example in spec.examples {
+        let _ = writeln!(
+            out,
+            "\n  {}",
+            style::paint(color, style::faint(), "example")
+        );
+        for line in example.sql.lines() {
+            let _ = writeln!(out, "    {line}");
+        }
+        for line in example.result.lines() {
+            let _ = writeln!(
+                out,
+                "    {}",
+                style::paint(color, style::faint(), &format!("-> {line}"))
+            );
+        }
+    }
+    if !spec.also.is_empty() {
+        let _ = writeln!(out, "\n  also known as {}", spec.also.join(", "));
+    }
+    if !spec.source.is_empty() {
+        let _ = writeln!(out, "  source: {}", spec.source);
+    }
+    out
+}
+
+fn builtin(ctx: &SessionContext, name: &str, color: bool) -> Option<String> {
+    let state = ctx.state_ref();
+    let state = state.read();
+    let about = |documentation: Option<&Documentation>| match documentation {
+        Some(documentation) => documented(documentation, color),
+        None => format!("{name}(...)\n\n  A function of DataFusion without documentation.\n"),
+    };
+    if let Some(function) = state.scalar_functions().get(name) {
+        return Some(about(function.documentation()));
+    }
+    if let Some(function) = state.aggregate_functions().get(name) {
+        return Some(about(function.documentation()));
+    }
+    if let Some(function) = state.window_functions().get(name) {
+        return Some(about(function.documentation()));
+    }
+    state.table_functions().get(name).map(|_| about(None))
+}
+
+fn documented(documentation: &Documentation, color: bool) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}\n\n  {}",
+        style::paint(color, style::strong(), &documentation.syntax_example),
+        documentation.description.trim().replace('\n', "\n  ")
+    );
+    if let Some(arguments) = documentation.arguments.as_ref().filter(|a| !a.is_empty()) {
+        out.push('\n');
+        for (name, help) in arguments {
+            let _ = writeln!(out, "  {name}  {help}");
+        }
+    }
+    if let Some(example) = &documentation.sql_example {
+        out.push('\n');
+        for line in example
+            .lines()
+            .filter(|line| !line.trim().starts_with("```"))
+        {
+            let _ = writeln!(out, "    {line}");
+        }
+    }
+    out
+}

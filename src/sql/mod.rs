@@ -1,0 +1,4 @@
+//! Our statements and relation functions: text to logical plan.
+
+pub mod calls;
+pub mod relation;

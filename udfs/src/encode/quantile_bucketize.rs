@@ -1,0 +1,279 @@
+//! `quantile_bucketize`: bins of equally many rows.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Builder, ListBuilder, PrimitiveArray, StringViewArray,
+    StructArray,
+};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type, UInt32Type};
+use datafusion_common::{Result, internal_err};
+
+use super::bins::Output;
+use crate::arrays::{float_type, only};
+use crate::fitted::numbers::map_numbers;
+use crate::fitted::quantiles::Quantiles;
+use crate::fitted::{Fitted, Groups};
+use crate::options::Options;
+use crate::spec::{Example, Kind, Param, Spec, Stage};
+
+const SPEC: Spec = Spec {
+    name: "quantile_bucketize",
+    stage: Stage::Encode,
+    kind: Kind::Fitted,
+    summary: "Cuts a number into n bins of about equally many rows, at its quantiles; edges that are equal become one, \
+        so that there may be fewer bins. NULL and NaN give NULL; infinite values take no part in the statistics and \
+        fall into the outer bins, as do values beyond those fitted.",
+    params: &[
+        Param::data("x", "a number"),
+        Param::option("n", "10", "the number of bins, at least 2"),
+        Param::option(
+            "output",
+            "'index'",
+            "'index': the bin's number from 0, a BIGINT; 'label': 'bin_1', 'bin_2', ...; \
+             'range': '(-inf, 2)', '[2, 5)', '[5, +inf)'",
+        ),
+    ],
+    variadic: false,
+    examples: &[
+        Example {
+            sql: "SELECT quantile_bucketize(x, 2) OVER () FROM (VALUES (1), (2), (3), (1000), (NULL)) AS t(x)",
+            result: "0\n0\n1\n1\n",
+        },
+        Example {
+            sql: "SELECT quantile_bucketize(x, n => 2, output => 'range') OVER () FROM (VALUES (1), (2), (3), (1000)) AS t(x)",
+            result: "\"(-inf, 2.5)\"\n\"(-inf, 2.5)\"\n\"[2.5, +inf)\"\n\"[2.5, +inf)\"",
+        },
+    ],
+    source: "scikit-learn's KBinsDiscretizer(strategy='quantile', quantile_method='linear'); quantiles are exact",
+    also: &[
+        "sklearn.preprocessing.KBinsDiscretizer",
+        "pandas.qcut",
+        "ML.QUANTILE_BUCKETIZE (BigQuery)",
+        "QuantileDiscretizer (Spark ML)",
+        "NTILE",
+    ],
+};
+
+/// `quantile_bucketize(x, n => 10, output => 'index') OVER (...)`.
+#[derive(Debug, Clone)]
+pub struct QuantileBucketize {
+    n: u32,
+    output: Output,
+}
+
+impl Fitted for QuantileBucketize {
+    type State = Quantiles;
+    type Prepared = Vec<Option<Bins>>;
+
+    fn spec() -> &'static Spec {
+        &SPEC
+    }
+
+    fn new(options: &Options) -> Result<Self> {
+        let Ok(n) = u32::try_from(options.integer("n", 2)?) else {
+            return options.wrong("n", "below 2^32");
+        };
+        Ok(Self {
+            n,
+            output: Output::of(options.choice("output", &Output::CHOICES)?),
+        })
+    }
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(vec![float_type(&SPEC, "x", only(&SPEC, types)?)?])
+    }
+
+    fn output(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(match self.output {
+            Output::Index => DataType::Int64,
+            Output::Label | Output::Range => DataType::Utf8View,
+        })
+    }
+
+    fn params(&self, _types: &[DataType]) -> Result<Fields> {
+        let item = Field::new_list_field(DataType::Float64, true);
+        let list = DataType::List(Arc::new(item));
+        Ok(Fields::from(vec![Field::new("edges", list, true)]))
+    }
+
+    fn state(&self, _types: &[DataType]) -> Result<Quantiles> {
+        Ok(Quantiles::default())
+    }
+
+    fn finish(&self, _types: &[DataType], states: Vec<Quantiles>) -> Result<Vec<ArrayRef>> {
+        // in percent first: so come numpy's fractions about, to the bit
+        let step = 100.0 / f64::from(self.n);
+        let mut fractions: Vec<f64> = (0..self.n).map(|i| f64::from(i) * step / 100.0).collect();
+        fractions.push(1.0);
+        let mut lists = ListBuilder::new(Float64Builder::new());
+        for mut state in states {
+            match state.quantiles(&fractions) {
+                Some(mut edges) => {
+                    edges.dedup();
+                    lists.values().append_slice(&edges);
+                    lists.append(true);
+                }
+                None => lists.append(false),
+            }
+        }
+        Ok(vec![Arc::new(lists.finish())])
+    }
+
+    fn prepare(&self, _types: &[DataType], params: &StructArray) -> Result<Self::Prepared> {
+        let Some(edges) = params
+            .columns()
+            .first()
+            .and_then(|c| c.as_list_opt::<i32>())
+        else {
+            return internal_err!("quantile_bucketize: no edges");
+        };
+        let mut first = 0;
+        Ok((0..params.len())
+            .map(|row| {
+                if params.is_null(row) || edges.is_null(row) {
+                    return None;
+                }
+                let edges = edges.value(row);
+                let edges = edges.as_primitive::<Float64Type>().values();
+                // values beyond the outer edges belong to the outer bins
+                let inner = edges.get(1..edges.len().saturating_sub(1)).unwrap_or(&[]);
+                let bins = Bins {
+                    inner: inner.to_vec(),
+                    first,
+                    names: self.output.names(inner),
+                };
+                first += bins.names.len() as u32;
+                Some(bins)
+            })
+            .collect())
+    }
+
+    fn apply(
+        &self,
+        args: &[ArrayRef],
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        if self.output == Output::Index {
+            return map_numbers::<_, Int64Type>(&args[0], prepared, groups, |x, bins| {
+                bins.of(x).map(i64::from)
+            });
+        }
+        let index = map_numbers::<_, UInt32Type>(&args[0], prepared, groups, |x, bins| {
+            Some(bins.first + bins.of(x)?)
+        })?;
+        let names: Vec<&dyn Array> = prepared
+            .iter()
+            .flatten()
+            .map(|bins| &bins.names as &dyn Array)
+            .collect();
+        if names.is_empty() {
+            return Ok(Arc::new(StringViewArray::new_null(index.len())));
+        }
+        let index: &PrimitiveArray<UInt32Type> = index.as_primitive();
+        Ok(take(&concat(&names)?, index, None)?)
+    }
+}
+
+/// The bins of a group.
+#[derive(Debug)]
+pub struct Bins {
+    /// The edges between bins.
+    inner: Vec<f64>,
+    /// Where the names begin among those of all groups.
+    first: u32,
+    names: StringViewArray,
+}
+
+impl Bins {
+    #[inline]
+    fn of(&self, x: f64) -> Option<u32> {
+        if x.is_nan() {
+            return None;
+        }
+        Some(if self.inner.len() <= 16 {
+            self.inner.iter().map(|edge| u32::from(x >= *edge)).sum()
+        } else {
+            self.inner.partition_point(|edge| x >= *edge) as u32
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+    use crate::fitted::testing::{apply_to, bind_error, fit_apply, floats, grouped};
+
+    fn ints(values: impl IntoIterator<Item = Option<i64>>) -> ArrayRef {
+        Arc::new(values.into_iter().collect::<Int64Array>())
+    }
+
+    #[test]
+    fn deciles() {
+        let x = floats((0..100).map(|i| Some(f64::from(i))));
+        let y = fit_apply::<QuantileBucketize>(&[], &[x]);
+        // the edges are 9.9, 19.8, ...
+        let edges: Vec<f64> = (1..10).map(|i| f64::from(i) * 9.9).collect();
+        let expected =
+            (0..100).map(|i| Some(edges.iter().filter(|e| f64::from(i) >= **e).count() as i64));
+        assert_eq!(&y, &ints(expected));
+    }
+
+    #[test]
+    fn equal_edges_become_one() {
+        let x = floats([
+            Some(1.0),
+            Some(1.0),
+            Some(1.0),
+            Some(2.0),
+            None,
+            Some(f64::NAN),
+        ]);
+        let y = fit_apply::<QuantileBucketize>(&[("n", 4.into())], &[x]);
+        // quantiles 1, 1, 1, 1.25, 2
+        assert_eq!(&y, &ints([Some(0), Some(0), Some(0), Some(1), None, None]));
+        let y = fit_apply::<QuantileBucketize>(&[], &[floats([Some(5.0), Some(5.0)])]);
+        assert_eq!(&y, &ints([Some(0), Some(0)]));
+    }
+
+    #[test]
+    fn beyond_the_edges() {
+        let fit = floats([Some(1.0), Some(2.0), Some(3.0)]);
+        let other = floats([
+            Some(f64::NEG_INFINITY),
+            Some(0.0),
+            Some(9.0),
+            Some(f64::INFINITY),
+        ]);
+        let y = apply_to::<QuantileBucketize>(&[("n", 2.into())], &[fit], &[other]);
+        assert_eq!(&y, &ints([Some(0), Some(0), Some(1), Some(1)]));
+    }
+
+    #[test]
+    fn names() {
+        let x = floats([Some(1.0), Some(2.0), Some(3.0), Some(4.0), None]);
+        let options = [("n", 2.into()), ("output", "range".into())];
+        let y = fit_apply::<QuantileBucketize>(&options, &[x.clone()]);
+        let names: Vec<_> = y.as_string_view().iter().collect();
+        let (low, high) = (Some("(-inf, 2.5)"), Some("[2.5, +inf)"));
+        assert_eq!(names, [low, low, high, high, None]);
+        let options = [("n", 2.into()), ("output", "label".into())];
+        let y = grouped::<QuantileBucketize>(&options, &[x], &[0, 0, 1, 1, 2]);
+        let names: Vec<_> = y.as_string_view().iter().collect();
+        let (low, high) = (Some("bin_1"), Some("bin_2"));
+        assert_eq!(names, [low, high, low, high, None]);
+    }
+
+    #[test]
+    fn one_bin_is_refused() {
+        let error = bind_error::<QuantileBucketize>(&[("n", 1.into())]);
+        assert!(
+            error.contains("n must be a whole number of at least 2"),
+            "{error}"
+        );
+    }
+}
