@@ -147,6 +147,7 @@ async fn training(ctx: &SessionContext, spec: TrainSpec, shelf: &Arc<Shelf>) -> 
     let batch = table(3000);
     let parts = (0..3).map(|i| vec![batch.slice(i * 1000, 1000)]).collect();
     let memory = MemTable::try_new(batch.schema(), parts).unwrap();
+    ctx.deregister_table("t").unwrap();
     ctx.register_table("t", Arc::new(memory)).unwrap();
     let input = plan(ctx, "SELECT * FROM t").await;
     let sink = Arc::clone(shelf) as Arc<dyn ModelSink>;
