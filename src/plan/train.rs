@@ -51,7 +51,7 @@ pub struct Trainer {
     sink: Arc<dyn ModelSink>,
     progress: Progress,
     /// A training takes one: no more run at once than there are.
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
 }
 
 impl Trainer {
@@ -188,7 +188,7 @@ impl fmt::Display for TrainSpec {
 pub struct TrainExec {
     spec: TrainSpec,
     input: Arc<dyn ExecutionPlan>,
-    trainer: Trainer,
+    pub(super) trainer: Trainer,
     properties: Arc<PlanProperties>,
 }
 
