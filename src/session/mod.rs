@@ -2,6 +2,8 @@
 
 mod env;
 mod progress;
+mod settings;
 
 pub use env::Env;
 pub use progress::{Progress, Snapshot, Unit};
+pub use settings::{Settings, config, runtime};
