@@ -7,5 +7,6 @@ pub mod plan;
 mod seedbed;
 pub mod session;
 pub mod sql;
+pub mod store;
 
 pub use seedbed::{Answer, Options, Seedbed, Statement};

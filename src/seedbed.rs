@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{DataFusionError, Result, TableReference, exec_datafusion_err, plan_err};
+use datafusion::common::{Result, TableReference, exec_datafusion_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::logical_plan::{CopyTo, CreateMemoryTable, DdlStatement};
+use datafusion::logical_expr::dml::CopyTo;
+use datafusion::logical_expr::logical_plan::{CreateMemoryTable, DdlStatement};
 use datafusion::logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::physical_plan::memory::MemoryStream;

@@ -11,3 +11,6 @@ pub use gan_sample::GanSample;
 pub use sample::{Sample, SampleExec, SampleTable};
 pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};
 pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
+
+#[cfg(test)]
+mod tests;

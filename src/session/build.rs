@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use datafusion::catalog::Session;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::context::{QueryPlanner, SessionContext};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawWindowExpr};
 use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
-use futures::future::BoxFuture;
 use seedbed_udfs::fitted::FittedWindow;
 use seedbed_udfs::registry::{Function, functions};
 
@@ -69,20 +70,16 @@ impl fmt::Debug for Planner {
     }
 }
 
+#[async_trait]
 impl QueryPlanner for Planner {
-    fn create_physical_plan<'a, 'b, 'c, 'd>(
-        &'a self,
-        plan: &'b LogicalPlan,
-        state: &'c SessionState,
-    ) -> BoxFuture<'d, Result<Arc<dyn ExecutionPlan>>>
-    where
-        'a: 'd,
-        'b: 'd,
-        'c: 'd,
-        Self: 'd,
-    {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(self.extensions.clone());
-        Box::pin(async move { planner.create_physical_plan(plan, state).await })
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        DefaultPhysicalPlanner::with_extension_planners(self.extensions.clone())
+            .create_physical_plan(plan, session)
+            .await
     }
 }
 

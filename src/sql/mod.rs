@@ -5,5 +5,5 @@ pub mod expand;
 pub mod parse;
 pub mod relation;
 pub mod relations;
-mod share;
+pub mod share;
 pub mod transform;

@@ -26,7 +26,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, GroupByExpr, ObjectName, Query, Select, SetExpr, TableAlias, TableFactor,
+    Expr as SqlExpr, GroupByExpr, Query, Select, SetExpr, TableAlias, TableFactor,
     Visit, Visitor,
 };
 use futures::FutureExt;

@@ -8,6 +8,12 @@ use seedbed_udfs::spec::{Kind, Param, Spec, Stage};
 use crate::plan::SampleTable;
 use crate::sql::relation::{Call, Expansion, Relation};
 
+const PARAMS: &[Param] = &[
+            Param::required("model", "the model's name, as SHOW MODELS lists it"),
+            Param::option("n", "NULL", "how many rows; as many as it was trained on if left out"),
+            Param::option("seed", "NULL", "another seed gives other rows; seedbed.seed if left out"),
+        ];
+
 const fn spec(name: &'static str) -> Spec {
     Spec {
         name,
@@ -15,11 +21,7 @@ const fn spec(name: &'static str) -> Spec {
         kind: Kind::Relation,
         summary: "Rows drawn from a trained model. Row i depends on the seed and i alone, so the same rows come at any \
             parallelism; columns that are not asked for are not decoded, rows past a LIMIT not drawn.",
-        params: &[
-            Param::required("model", "the model's name, as SHOW MODELS lists it"),
-            Param::option("n", "NULL", "how many rows; as many as it was trained on if left out"),
-            Param::option("seed", "NULL", "another seed gives other rows; seedbed.seed if left out"),
-        ],
+        params: PARAMS,
         variadic: false,
         examples: &[],
         source: "the model's kind; see SHOW MODELS",
