@@ -1,17 +1,22 @@
 //! What planners and operators share: the session's state, what is stored, progress, notices.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream_partitioned;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 
-use super::Progress;
+use super::{Progress, Settings};
 use crate::load::{Notices, Rejects};
+use crate::store::Store;
 
 /// Shared by everything in a session. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -23,10 +28,12 @@ pub struct Env {
 struct Inner {
     /// Weak: the state owns the planners, and they own this.
     state: OnceLock<Weak<RwLock<SessionState>>>,
+    store: OnceLock<Store>,
     progress: Progress,
     notices: Notices,
     rejects: Rejects,
     counter: AtomicU64,
+    started: AtomicBool,
     /// Table arguments of relation functions that were planned and are about to be used in a template.
     plans: Mutex<HashMap<String, LogicalPlan>>,
 }
@@ -46,6 +53,50 @@ impl Env {
             .and_then(Weak::upgrade)
             .map(|state| state.read().clone())
             .ok_or_else(|| internal_datafusion_err!("the session is closed"))
+    }
+
+    /// What persists.
+    pub fn store(&self) -> Result<Store> {
+        Ok(self.inner.store.get_or_init(Store::default).clone())
+    }
+
+    /// Uses a store; to be called before anything else asks for it.
+    pub fn with_store(self, store: Store) -> Self {
+        // a second call would change nothing: the first store stays
+        let _ = self.inner.store.set(store);
+        self
+    }
+
+    /// The seed of functions that are given none.
+    pub fn seed(&self) -> Result<u64> {
+        let state = self.state()?;
+        let settings = state.config_options().extensions.get::<Settings>();
+        Ok(settings.map_or(0, |s| s.seed))
+    }
+
+    /// A plan that gives a plan's rows without computing them again, if `cheap` says that is dear.
+    ///
+    /// The rows are held in memory, within the session's limit.
+    pub fn settle<'a>(
+        &'a self,
+        plan: LogicalPlan,
+        cheap: fn(&LogicalPlan) -> Result<bool>,
+    ) -> BoxFuture<'a, Result<LogicalPlan>> {
+        async move {
+            if cheap(&plan)? {
+                return Ok(plan);
+            }
+            let state = self.state()?;
+            let physical = seedbed_boundary::physical_plan(state.clone(), plan).await?;
+            let task = state.task_ctx();
+            let streams = execute_stream_partitioned(Arc::clone(&physical), Arc::clone(&task))?;
+            let name = format!("settled_{}", self.fresh());
+            let (table, _) = Store::default()
+                .create_table(name.clone(), streams, physical.schema(), task)
+                .await?;
+            LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()
+        }
+        .boxed()
     }
 
     /// What the running statement tells about itself.
@@ -76,6 +127,11 @@ impl Env {
     /// A number that was not given before.
     pub fn fresh(&self) -> u64 {
         self.inner.counter.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first time it is asked.
+    pub fn first_statement(&self) -> bool {
+        !self.inner.started.swap(true, Ordering::Relaxed)
     }
 
     /// Keeps a plan until the statement is planned; gives the key to find it by.

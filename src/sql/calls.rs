@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
-use datafusion::common::{DataFusionError, Result, plan_datafusion_err, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
     VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
 use seedbed_udfs::spec::{Kind, Spec};
+
+use super::expand::EXPANDING;
+use super::relation::parse_expr;
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Registered>> = LazyLock::new(|| {
     functions()
@@ -42,7 +43,8 @@ pub fn complete<T: VisitMut>(ast: &mut T) -> Result<()> {
     }
 }
 
-struct Complete;
+/// The walk that makes calls whole.
+pub struct Complete;
 
 impl VisitorMut for Complete {
     type Break = DataFusionError;
@@ -52,7 +54,8 @@ impl VisitorMut for Complete {
             // an output without an alias is named as it was written, not with the defaults filled in
             if let SelectItem::UnnamedExpr(expr) = item
                 && let Expr::Function(call) = &*expr
-                && registered(call).is_some()
+                && let Some(function) = registered(call)
+                && !EXPANDING.contains(&function.spec().name)
             {
                 let alias = Ident::with_quote('"', expr.to_string());
                 *item = SelectItem::ExprWithAlias {
@@ -193,11 +196,4 @@ pub fn ordered(spec: &'static Spec, args: Vec<FunctionArg>) -> Result<Vec<Expr>>
         }
     }
     Ok(out)
-}
-
-fn parse_expr(text: &str) -> Result<Expr> {
-    Parser::new(&GenericDialect {})
-        .try_with_sql(text)
-        .and_then(|mut p| p.parse_expr())
-        .map_err(|e| plan_datafusion_err!("the default {text} does not parse: {e}"))
 }

@@ -44,8 +44,8 @@ pub enum Expansion {
     Sql(String),
     /// A table of its own.
     Table(Arc<dyn TableProvider>),
-    /// A plan.
-    Plan(LogicalPlan),
+    /// A query over [`Call::table`]s, whose plan is changed before it is used.
+    Then(String, Box<dyn FnOnce(LogicalPlan) -> Result<LogicalPlan>>),
 }
 
 /// A call's arguments.
@@ -184,7 +184,11 @@ impl Relations {
             env: &self.env,
         };
         match relation.plan(&call)? {
-            Expansion::Plan(plan) => Ok(plan),
+            Expansion::Then(sql, change) => {
+                let mut query = parse_query(&sql)?;
+                calls::complete(&mut query)?;
+                change(context.plan(derived(query))?)
+            }
             Expansion::Table(provider) => {
                 LogicalPlanBuilder::scan(spec.name, provider_as_source(provider), None)?.build()
             }
@@ -364,6 +368,17 @@ pub fn parse_query(sql: &str) -> Result<Query> {
         .and_then(|mut p| p.parse_query());
     match query {
         Ok(query) => Ok(*query),
+        Err(error) => plan_err!("{error} in {sql}"),
+    }
+}
+
+/// Parses one expression.
+pub fn parse_expr(sql: &str) -> Result<SqlExpr> {
+    let expr = Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut p| p.parse_expr());
+    match expr {
+        Ok(expr) => Ok(expr),
         Err(error) => plan_err!("{error} in {sql}"),
     }
 }

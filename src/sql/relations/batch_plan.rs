@@ -117,7 +117,7 @@ fn bytes(value: &str, field: &FieldRef) -> Result<Bytes> {
         DataType::BinaryView => with(16.0, viewed(&binary)),
         DataType::FixedSizeBinary(width) => fixed(f64::from(*width)),
         DataType::FixedSizeList(item, length) => {
-            let item_bytes = self::bytes(&joined(value), item)?;
+            let item_bytes = items(value, item)?;
             Bytes {
                 fixed: item_bytes.fixed * f64::from(*length),
                 ..item_bytes
@@ -144,9 +144,8 @@ fn bytes(value: &str, field: &FieldRef) -> Result<Bytes> {
         t if t.primitive_width().is_some() => fixed(width(t)),
         t => {
             return plan_err!(
-                "{}: the bytes of {value}, a {t}, cannot be told. Leave it out: \
-                 {}((SELECT * EXCEPT ({value}) FROM ...))",
-                SPEC.name,
+                "{0}: the bytes of a {t} cannot be told. Leave the column out: \
+                 {0}((SELECT * EXCEPT (...) FROM ...))",
                 SPEC.name
             );
         }
@@ -159,20 +158,35 @@ fn width(t: &DataType) -> f64 {
 
 /// A list: what points to its items, and the items.
 fn list(offset: f64, value: &str, item: &FieldRef) -> Result<Bytes> {
-    let item = bytes(&joined(value), item)?;
-    let items = format!("array_length({value}) * {:?}", item.fixed);
+    let item = items(value, item)?;
+    let fixed = format!("array_length({value}) * {:?}", item.fixed);
     Ok(Bytes {
         fixed: offset,
         varying: Some(match item.varying {
-            Some(varying) => format!("{items} + {varying}"),
-            None => items,
+            Some(varying) => format!("coalesce({fixed}, 0) + {varying}"),
+            None => fixed,
         }),
     })
 }
 
-/// The texts of a list as one, which is as long as they are together.
-fn joined(value: &str) -> String {
-    format!("array_to_string({value}, '')")
+/// What the items of a list take: some bytes each, and some all together.
+fn items(value: &str, item: &FieldRef) -> Result<Bytes> {
+    match item.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            // the items as one text are as long as they are together
+            bytes(&format!("array_to_string({value}, '')"), item)
+        }
+        t => match bytes(value, item)? {
+            Bytes {
+                varying: Some(_), ..
+            } => plan_err!(
+                "{}: the bytes of a list of {t} cannot be told. Leave the column out: \
+                 {0}((SELECT * EXCEPT (...) FROM ...))",
+                SPEC.name
+            ),
+            fixed => Ok(fixed),
+        },
+    }
 }
 
 /// The bytes that `memory` says.

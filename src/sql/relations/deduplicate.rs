@@ -82,7 +82,7 @@ impl Relation for Deduplicate {
         let mut order = if options.is_null("order_by") {
             vec![]
         } else {
-            written_order(call, &columns, last)?
+            written_order(call, last)?
         };
         let rest: Vec<_> = columns
             .iter()
@@ -110,11 +110,13 @@ impl Relation for Deduplicate {
 }
 
 /// The keys of `order_by`, turned round where the last row is kept.
-fn written_order(call: &Call<'_>, columns: &[String], last: bool) -> Result<Vec<String>> {
+fn written_order(call: &Call<'_>, last: bool) -> Result<Vec<String>> {
+    let fields = call.schema(0).fields().iter();
+    let columns: Vec<&str> = fields.map(|f| f.name().as_str()).collect();
     let mut keys = vec![];
     for text in call.options().texts("order_by")? {
         for mut key in parse(&text)? {
-            let mut resolve = Resolve { columns };
+            let mut resolve = Resolve { columns: &columns };
             if let ControlFlow::Break(error) = key.expr.visit(&mut resolve) {
                 return Err(error);
             }
@@ -149,7 +151,7 @@ fn parse(text: &str) -> Result<Vec<OrderByExpr>> {
 
 /// Quotes the columns that an expression names.
 struct Resolve<'a> {
-    columns: &'a [String],
+    columns: &'a [&'a str],
 }
 
 impl VisitorMut for Resolve<'_> {
@@ -170,33 +172,26 @@ impl VisitorMut for Resolve<'_> {
 }
 
 impl Resolve<'_> {
-    fn column(&self, ident: &Ident) -> Result<String> {
-        let names: Vec<_> = self
-            .columns
-            .iter()
-            .map(|c| c[1..c.len() - 1].replace("\"\"", "\""))
-            .collect();
-        let exact = names.iter().find(|n| **n == ident.value);
-        let found = exact.or_else(|| {
-            let mut like = names
-                .iter()
-                .filter(|n| n.eq_ignore_ascii_case(&ident.value));
-            match (ident.quote_style, like.next(), like.next()) {
-                (None, Some(name), None) => Some(name),
-                _ => None,
-            }
-        });
-        if let Some(name) = found {
-            return Ok(name.clone());
-        }
-        let hint = match nearest(&ident.value, names.iter().map(String::as_str)) {
-            Some(near) => format!("Did you mean {near}?"),
-            None => format!("It has {}", names.join(", ")),
+    fn column(&self, ident: &Ident) -> Result<&str> {
+        let columns = || self.columns.iter().copied();
+        let exact = columns().find(|c| *c == ident.value);
+        let found = match ident.quote_style {
+            Some(_) => exact,
+            None => exact.or_else(|| columns().find(|c| c.eq_ignore_ascii_case(&ident.value))),
         };
-        plan_err!(
-            "{}: order_by names {}, but the table has no such column. {hint}",
-            SPEC.name,
-            ident.value
-        )
+        match found {
+            Some(column) => Ok(column),
+            None => {
+                let near = nearest(&ident.value, columns())
+                    .map(|n| format!(" Did you mean {n}?"))
+                    .unwrap_or_default();
+                plan_err!(
+                    "{}: order_by names a column {}, which the table does not have.{near} It has {}",
+                    SPEC.name,
+                    ident.value,
+                    self.columns.join(", ")
+                )
+            }
+        }
     }
 }

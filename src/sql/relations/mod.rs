@@ -8,6 +8,7 @@ mod batch_plan;
 mod batches;
 mod deduplicate;
 mod oversample;
+mod sample;
 
 use std::sync::Arc;
 
@@ -15,16 +16,20 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
 
 use super::relation::{Call, Relation};
+use super::transform::TransformRelation;
 
-/// All relation functions that are templates.
+/// All relation functions.
 pub fn all() -> Vec<Arc<dyn Relation>> {
-    vec![
+    let mut all: Vec<Arc<dyn Relation>> = vec![
         Arc::new(balanced_sample::BalancedSample),
         Arc::new(batch_plan::BatchPlan),
         Arc::new(batches::Batches),
         Arc::new(deduplicate::Deduplicate),
         Arc::new(oversample::Oversample),
-    ]
+        Arc::new(TransformRelation),
+    ];
+    all.extend(sample::Sample::both());
+    all
 }
 
 /// Names, quoted, for a template's own columns: none is the name of a column of the table.

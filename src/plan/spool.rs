@@ -1,0 +1,1037 @@
+//! One input computed once and read by several places of a plan: a CTE used twice, a fit and its apply.
+//!
+//! A logical [`Spool`] carries a handle; its copies have the same. The planner makes a [`SpoolExec`] of each,
+//! and [`ShareSpools`], the last physical rule, gives those of one handle one [`Run`]. A run keeps a log of
+//! batches for every partition. A reader that wants the next batch takes it from the log, or else polls the
+//! input itself and appends what it gets: nothing runs in the background, and no reader waits for another
+//! to go on. Batches that the memory pool refuses are logged on disk, and those that all readers have passed
+//! are dropped.
+
+use std::cmp::Ordering;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering as Atomic};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::utils::memory::get_record_batch_memory_size;
+use datafusion::common::{
+    DFSchemaRef, DataFusionError, Result, Statistics, internal_datafusion_err, internal_err,
+};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, SpillFile, TaskContext};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, EmissionType};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, SpillMetrics,
+};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{
+    ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PlanProperties, ReplaceChildrenOptions, SpillManager, StatisticsArgs,
+    replace_children_if_necessary,
+};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use futures::{Stream, StreamExt};
+
+/// Says which spools of a plan are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle(u64);
+
+impl Handle {
+    fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Atomic::Relaxed))
+    }
+}
+
+/// An input that is computed once, however often the node stands in a plan. Nothing is pushed into it:
+/// what one reader can do without, another may need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spool {
+    handle: Handle,
+    input: LogicalPlan,
+}
+
+impl Spool {
+    /// A new spool. Clones of the plan it gives read the same rows.
+    pub fn over(input: LogicalPlan) -> LogicalPlan {
+        Self {
+            handle: Handle::fresh(),
+            input,
+        }
+        .again()
+    }
+
+    /// Another place that reads this spool.
+    pub fn again(&self) -> LogicalPlan {
+        LogicalPlan::Extension(Extension {
+            node: Arc::new(self.clone()),
+        })
+    }
+
+    pub fn input(&self) -> &LogicalPlan {
+        &self.input
+    }
+}
+
+impl Hash for Spool {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.handle.hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl PartialOrd for Spool {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match self.handle.cmp(&other.handle) {
+            Ordering::Equal => self.input.partial_cmp(&other.input),
+            order => Some(order),
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for Spool {
+    fn name(&self) -> &str {
+        "Spool"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Spool: computed once")
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        match (inputs.pop(), inputs.is_empty()) {
+            (Some(input), true) => Ok(Self {
+                handle: self.handle,
+                input,
+            }),
+            _ => internal_err!("Spool takes one input"),
+        }
+    }
+}
+
+/// Plans [`Spool`].
+#[derive(Debug, Default)]
+pub struct SpoolPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for SpoolPlanner {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(spool) = node.as_any().downcast_ref::<Spool>() else {
+            return Ok(None);
+        };
+        let ([logical], [physical]) = (logical_inputs, physical_inputs) else {
+            return internal_err!("Spool takes one input");
+        };
+        // The operators read a scalar subquery's value where the plan level they were planned for keeps
+        // it. The readers of a spool stand on different levels, that need not have it yet: such an input
+        // is planned as a plan of its own, that computes its subqueries itself.
+        let input = if has_scalar_subquery(logical)? {
+            planner.create_physical_plan(logical, session).await?
+        } else {
+            Arc::clone(physical)
+        };
+        Ok(Some(Arc::new(SpoolExec::new(spool.handle, input))))
+    }
+}
+
+fn has_scalar_subquery(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_))))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(match node {
+            _ if found => TreeNodeRecursion::Stop,
+            // what a spool below reads is its own business
+            LogicalPlan::Extension(Extension { node }) if node.as_any().is::<Spool>() => {
+                TreeNodeRecursion::Jump
+            }
+            _ => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
+}
+
+/// Lets the [`SpoolExec`]s of one handle share one input and one run. It must be the last rule: others
+/// rebuild operators one by one, and would part what is shared.
+#[derive(Debug, Default)]
+pub struct ShareSpools;
+
+impl PhysicalOptimizerRule for ShareSpools {
+    fn name(&self) -> &str {
+        "share_spools"
+    }
+
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        share(plan, &mut HashMap::new())
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Only the first input of a handle is looked into: the others' copies of it, and the spools in them, are
+/// dropped and must not count as readers.
+fn share(
+    plan: Arc<dyn ExecutionPlan>,
+    shared: &mut HashMap<Handle, (Arc<dyn ExecutionPlan>, Arc<Run>)>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(spool) = plan.downcast_ref::<SpoolExec>() else {
+        let children = plan
+            .children()
+            .into_iter()
+            .map(|child| share(Arc::clone(child), shared))
+            .collect::<Result<_>>()?;
+        return replace_children_if_necessary(plan, children);
+    };
+    let (input, run) = match shared.get(&spool.handle) {
+        Some((input, run)) => (Arc::clone(input), Arc::clone(run)),
+        None => {
+            let input = share(Arc::clone(&spool.input), shared)?;
+            let run = Arc::new(Run::default());
+            shared.insert(spool.handle, (Arc::clone(&input), Arc::clone(&run)));
+            (input, run)
+        }
+    };
+    if input.schema() != spool.input.schema() {
+        return internal_err!(
+            "the readers of a spool expect different columns: {} and {}",
+            input.schema(),
+            spool.input.schema()
+        );
+    }
+    run.readers.fetch_add(1, Atomic::Relaxed);
+    let mut reader = SpoolExec::of_run(spool.handle, input, run);
+    if fits(
+        reader.properties.output_partitioning(),
+        spool.properties.output_partitioning(),
+    ) {
+        // The very same properties: the operators above need not work theirs out again.
+        reader.properties = Arc::clone(&spool.properties);
+        return Ok(Arc::new(reader));
+    }
+    partition_as(Arc::new(reader), spool.properties.output_partitioning())
+}
+
+/// Whether operators that were planned for one partitioning can do with another.
+fn fits(is: &Partitioning, wanted: &Partitioning) -> bool {
+    match wanted {
+        Partitioning::Hash(..) | Partitioning::Range(_) => is == wanted,
+        _ => is.partition_count() == wanted.partition_count(),
+    }
+}
+
+/// A plan spread anew.
+fn partition_as(
+    plan: Arc<dyn ExecutionPlan>,
+    wanted: &Partitioning,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let wanted = match wanted {
+        Partitioning::Range(_) => {
+            return internal_err!("the readers of a spool expect different ranges");
+        }
+        Partitioning::Hash(..) => wanted.clone(),
+        _ if wanted.partition_count() == 1 => {
+            return Ok(Arc::new(CoalescePartitionsExec::new(plan)));
+        }
+        _ => Partitioning::RoundRobinBatch(wanted.partition_count()),
+    };
+    Ok(Arc::new(RepartitionExec::try_new(plan, wanted)?))
+}
+
+/// A reader of a spool.
+#[derive(Debug)]
+pub struct SpoolExec {
+    handle: Handle,
+    input: Arc<dyn ExecutionPlan>,
+    run: Arc<Run>,
+    /// Kept when an operator below is replaced: it is still the same reader.
+    history: Arc<History>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// How often a reader was started. All readers of a run count alike, so that they agree on which of
+/// several executions of one plan they take part in.
+#[derive(Debug, Default)]
+struct History {
+    opened: Mutex<HashMap<usize, usize>>,
+    resets: AtomicUsize,
+}
+
+impl SpoolExec {
+    /// A reader that has the input for itself.
+    pub fn new(handle: Handle, input: Arc<dyn ExecutionPlan>) -> Self {
+        let run = Arc::new(Run::default());
+        run.readers.store(1, Atomic::Relaxed);
+        Self::of_run(handle, input, run)
+    }
+
+    fn of_run(handle: Handle, input: Arc<dyn ExecutionPlan>, run: Arc<Run>) -> Self {
+        // The input's order is kept but not told. A rule that knew of it could change the input of one
+        // reader for the sake of what stands above that reader, and the inputs must stay alike.
+        let mut equivalences = input.equivalence_properties().clone();
+        equivalences.clear_orderings();
+        let properties = PlanProperties::new(
+            equivalences,
+            input.output_partitioning().clone(),
+            EmissionType::Incremental,
+            input.boundedness(),
+        );
+        Self {
+            handle,
+            input,
+            run,
+            history: Arc::default(),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.output_partitioning().partition_count()
+    }
+}
+
+impl DisplayAs for SpoolExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let readers = self.run.readers.load(Atomic::Relaxed);
+        write!(f, "SpoolExec: computed once, read {readers} times")
+    }
+}
+
+impl ExecutionPlan for SpoolExec {
+    fn name(&self) -> &str {
+        "SpoolExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => {
+                let mut spool = Self::of_run(self.handle, input, Arc::clone(&self.run));
+                if options.children_properties == ChildrenPropertiesMode::Keep {
+                    spool.properties = Arc::clone(&self.properties);
+                }
+                spool.history = Arc::clone(&self.history);
+                Ok(Arc::new(spool))
+            }
+            _ => internal_err!("SpoolExec takes one input"),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let resets = self.history.resets.fetch_add(1, Atomic::Relaxed);
+        let run = self.run.successor(resets);
+        run.readers.fetch_add(1, Atomic::Relaxed);
+        let mut spool = Self::of_run(self.handle, Arc::clone(&self.input), run);
+        spool.properties = Arc::clone(&self.properties);
+        Ok(Arc::new(spool))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        if partition >= self.partitions() {
+            return internal_err!("SpoolExec has no partition {partition}");
+        }
+        let execution = {
+            let mut opened = lock(&self.history.opened);
+            let opened = opened.entry(partition).or_default();
+            *opened += 1;
+            *opened - 1
+        };
+        let spill = SpillManager::new(
+            context.runtime_env(),
+            SpillMetrics::new(&self.metrics, partition),
+            self.schema(),
+        )
+        .with_compression_type(context.session_config().spill_compression());
+        let log = self
+            .run
+            .log(execution, partition, &self.input, context, spill);
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        Ok(Box::pin(cooperative(Reader::open(log, metrics)?)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        inputs: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        match inputs {
+            [input] => Ok(Arc::clone(input)),
+            _ => internal_err!("SpoolExec takes one input"),
+        }
+    }
+}
+
+/// What the readers of one handle share.
+#[derive(Debug, Default)]
+struct Run {
+    /// How many readers there are.
+    readers: AtomicUsize,
+    /// The input of the reader that was started first; the others' are not executed.
+    input: OnceLock<Arc<dyn ExecutionPlan>>,
+    /// By execution and partition.
+    logs: Mutex<HashMap<(usize, usize), Arc<Log>>>,
+    /// The run of the readers that were reset last, and the how manieth reset that was.
+    successor: Mutex<Option<(usize, Weak<Run>)>>,
+}
+
+impl Run {
+    fn log(
+        &self,
+        execution: usize,
+        partition: usize,
+        input: &Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        spill: SpillManager,
+    ) -> Arc<Log> {
+        match lock(&self.logs).entry((execution, partition)) {
+            Entry::Occupied(log) => Arc::clone(log.get()),
+            Entry::Vacant(place) => {
+                let input = Arc::clone(self.input.get_or_init(|| Arc::clone(input)));
+                let readers = self.readers.load(Atomic::Relaxed);
+                let log = Log::new(readers, input, partition, context, spill);
+                Arc::clone(place.insert(Arc::new(log)))
+            }
+        }
+    }
+
+    /// Readers are reset one by one; those reset as often as each other meet in one new run.
+    fn successor(&self, resets: usize) -> Arc<Run> {
+        let mut successor = lock(&self.successor);
+        if let Some((of, run)) = successor.as_ref()
+            && *of == resets
+            && let Some(run) = run.upgrade()
+        {
+            return run;
+        }
+        let run = Arc::new(Run::default());
+        *successor = Some((resets, Arc::downgrade(&run)));
+        run
+    }
+}
+
+/// One partition of the input. Batches are numbered as they come.
+struct Log {
+    /// How many readers will come.
+    expected: usize,
+    partition: usize,
+    spill: SpillManager,
+    /// Whom to wake when the input has more.
+    waiting: Arc<Waiting>,
+    state: Mutex<State>,
+}
+
+struct State {
+    producer: Producer,
+    /// Whether a reader came by while another polled the input.
+    contended: bool,
+    segments: VecDeque<Segment>,
+    /// The number of the next batch from the input.
+    end: usize,
+    /// How many readers came.
+    opened: usize,
+    /// The number of the next batch of each reader that has not gone.
+    positions: HashMap<usize, usize>,
+    /// What the segments in memory take; given back when the last reader goes.
+    reservation: Option<MemoryReservation>,
+}
+
+/// Where the next batch comes from.
+enum Producer {
+    Unopened(Arc<dyn ExecutionPlan>, Arc<TaskContext>),
+    Idle(SendableRecordBatchStream),
+    /// A reader polls it.
+    Taken,
+    Ended,
+    Failed(Arc<DataFusionError>),
+}
+
+/// Batches `first..end`, of which none is lost before all readers have passed it.
+struct Segment {
+    first: usize,
+    end: usize,
+    content: Content,
+}
+
+enum Content {
+    /// A batch and the memory reserved for it.
+    Memory(RecordBatch, usize),
+    /// A file that still grows.
+    Writing(Writer),
+    File(Arc<dyn SpillFile>),
+}
+
+/// Appends a batch to a file or, given none, ends it.
+type Writer = Box<dyn FnMut(Option<&RecordBatch>) -> Result<Option<Arc<dyn SpillFile>>> + Send>;
+
+/// What a reader finds at its position.
+enum Found {
+    Batch(RecordBatch),
+    /// The batches from the one with this number on.
+    File(usize, usize, Arc<dyn SpillFile>),
+    End,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("partition", &self.partition)
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    fn new(
+        expected: usize,
+        input: Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+        spill: SpillManager,
+    ) -> Self {
+        let reservation = MemoryConsumer::new(format!("Spool[{partition}]"))
+            .with_can_spill(true)
+            .register(context.memory_pool());
+        Self {
+            expected,
+            partition,
+            spill,
+            waiting: Arc::default(),
+            state: Mutex::new(State {
+                producer: Producer::Unopened(input, context),
+                contended: false,
+                segments: VecDeque::new(),
+                end: 0,
+                opened: 0,
+                positions: HashMap::new(),
+                reservation: Some(reservation),
+            }),
+        }
+    }
+
+    /// Lets a reader in; gives its number.
+    fn open(&self) -> Result<usize> {
+        let mut state = lock(&self.state);
+        if state.opened >= self.expected {
+            return internal_err!("a spool has more than its {} readers", self.expected);
+        }
+        let reader = state.opened;
+        state.opened += 1;
+        state.positions.insert(reader, 0);
+        Ok(reader)
+    }
+
+    fn close(&self, reader: usize) {
+        self.waiting.forget(reader);
+        let mut state = lock(&self.state);
+        state.positions.remove(&reader);
+        state.drop_passed(self.expected);
+        let all_gone = state.opened == self.expected && state.positions.is_empty();
+        if all_gone {
+            // Dropped once the lock is free: what the input does then is its own business.
+            let input = std::mem::replace(&mut state.producer, Producer::Ended);
+            let reservation = state.reservation.take();
+            drop(state);
+            drop((input, reservation));
+        }
+    }
+
+    /// The reader has had all batches before `position`.
+    fn advance(&self, reader: usize, position: usize) {
+        let mut state = lock(&self.state);
+        state.positions.insert(reader, position);
+        state.drop_passed(self.expected);
+    }
+
+    /// What is at a reader's position: from the log or, at its end, from the input.
+    fn poll_at(&self, reader: usize, position: usize, cx: &mut Context<'_>) -> Poll<Result<Found>> {
+        let mut state = lock(&self.state);
+        if position < state.end {
+            return Poll::Ready(state.find(position));
+        }
+        let taken = match std::mem::replace(&mut state.producer, Producer::Taken) {
+            Producer::Ended => {
+                state.producer = Producer::Ended;
+                return Poll::Ready(Ok(Found::End));
+            }
+            Producer::Failed(error) => {
+                let shared = DataFusionError::Shared(Arc::clone(&error));
+                state.producer = Producer::Failed(error);
+                return Poll::Ready(Err(shared));
+            }
+            Producer::Taken => {
+                self.waiting.remember(reader, cx.waker());
+                state.contended = true;
+                return Poll::Pending;
+            }
+            producer => producer,
+        };
+        self.waiting.remember(reader, cx.waker());
+        drop(state);
+
+        // From here on the producer is with this reader; the guard puts it back.
+        let mut guard = Guard {
+            log: self,
+            reader,
+            back: None,
+            ready: true,
+        };
+        let mut stream = match taken {
+            Producer::Unopened(input, context) => match input.execute(self.partition, context) {
+                Ok(stream) => stream,
+                Err(error) => return Poll::Ready(Err(guard.fail(error))),
+            },
+            Producer::Idle(stream) => stream,
+            _ => return Poll::Ready(internal_err!("a spool polls what it has not")),
+        };
+        let waker = Waker::from(Arc::clone(&self.waiting));
+        match stream.poll_next_unpin(&mut Context::from_waker(&waker)) {
+            Poll::Pending => {
+                guard.ready = false;
+                guard.back = Some(Producer::Idle(stream));
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                guard.back = Some(Producer::Ended);
+                Poll::Ready(Ok(Found::End))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(guard.fail(error))),
+            Poll::Ready(Some(Ok(batch))) => match self.append(batch) {
+                Ok(batch) => {
+                    guard.back = Some(Producer::Idle(stream));
+                    Poll::Ready(Ok(Found::Batch(batch)))
+                }
+                Err(error) => Poll::Ready(Err(guard.fail(error))),
+            },
+        }
+    }
+
+    /// Logs a batch from the input. Only the reader that holds the producer gets here.
+    fn append(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let last = {
+            let mut state = lock(&self.state);
+            let last = state.opened == self.expected && state.positions.len() <= 1;
+            if last {
+                // Nobody else will want it.
+                state.end += 1;
+            }
+            last
+        };
+        if last {
+            return Ok(batch);
+        }
+        let batch = compact(batch)?;
+        let bytes = get_record_batch_memory_size(&batch);
+
+        let mut state = lock(&self.state);
+        let number = state.end;
+        if let Some(Segment {
+            end,
+            content: Content::Writing(writer),
+            ..
+        }) = state.segments.back_mut()
+        {
+            writer(Some(&batch))?;
+            *end = number + 1;
+            state.end = number + 1;
+            return Ok(batch);
+        }
+        let fits = match &state.reservation {
+            Some(reservation) => reservation.try_grow(bytes).is_ok(),
+            None => false,
+        };
+        state.segments.push_back(Segment {
+            first: number,
+            end: number + 1,
+            content: Content::Memory(batch.clone(), if fits { bytes } else { 0 }),
+        });
+        state.end = number + 1;
+        if !fits {
+            state.spill(&self.spill)?;
+        }
+        Ok(batch)
+    }
+}
+
+impl State {
+    fn find(&mut self, position: usize) -> Result<Found> {
+        let at = self.segments.partition_point(|s| s.end <= position);
+        let Some(segment) = self.segments.get_mut(at).filter(|s| s.first <= position) else {
+            return internal_err!(
+                "a spool has dropped batch {position}, which a reader still wants"
+            );
+        };
+        if let Content::Writing(writer) = &mut segment.content {
+            let Some(file) = writer(None)? else {
+                return internal_err!("a spool has written no file");
+            };
+            segment.content = Content::File(file);
+        }
+        match &segment.content {
+            Content::Memory(batch, _) => Ok(Found::Batch(batch.clone())),
+            Content::File(file) => Ok(Found::File(segment.first, segment.end, Arc::clone(file))),
+            Content::Writing(_) => internal_err!("a spool reads a file that it writes"),
+        }
+    }
+
+    /// Writes the batches in memory, which are the newest ones, to a file that takes further ones too.
+    fn spill(&mut self, manager: &SpillManager) -> Result<()> {
+        let mut file =
+            manager.create_in_progress_file("spooling rows that are read more than once")?;
+        let mut writer: Writer = Box::new(move |batch| match batch {
+            Some(batch) => file.append_batch(batch).map(|_| None),
+            None => file.finish(),
+        });
+        let in_memory = |s: &Segment| matches!(s.content, Content::Memory(..));
+        let begin = self
+            .segments
+            .iter()
+            .rposition(|s| !in_memory(s))
+            .map_or(0, |at| at + 1);
+        let mut freed = 0;
+        for segment in self.segments.range(begin..) {
+            if let Content::Memory(batch, bytes) = &segment.content {
+                writer(Some(batch))?;
+                freed += bytes;
+            }
+        }
+        let Some(first) = self.segments.get(begin).map(|s| s.first) else {
+            return internal_err!("a spool has nothing to spill");
+        };
+        self.segments.truncate(begin);
+        self.segments.push_back(Segment {
+            first,
+            end: self.end,
+            content: Content::Writing(writer),
+        });
+        self.release(freed)
+    }
+
+    /// Drops the segments that all readers have passed, which is known once all have come.
+    fn drop_passed(&mut self, expected: usize) {
+        if self.opened < expected {
+            return;
+        }
+        let passed = self.positions.values().min().copied().unwrap_or(usize::MAX);
+        while let Some(segment) = self.segments.pop_front_if(|s| s.end <= passed) {
+            if let (Content::Memory(_, bytes), Some(reservation)) =
+                (segment.content, &self.reservation)
+            {
+                reservation.shrink(bytes);
+            }
+        }
+    }
+
+    fn release(&mut self, bytes: usize) -> Result<()> {
+        if let Some(reservation) = &self.reservation {
+            reservation.try_shrink(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the producer back in its place, whatever becomes of the reader that took it.
+struct Guard<'a> {
+    log: &'a Log,
+    reader: usize,
+    back: Option<Producer>,
+    /// Whether the input answered, be it with a batch, its end or an error.
+    ready: bool,
+}
+
+impl Guard<'_> {
+    /// All readers get the error.
+    fn fail(&mut self, error: DataFusionError) -> DataFusionError {
+        let error = Arc::new(error);
+        self.back = Some(Producer::Failed(Arc::clone(&error)));
+        DataFusionError::Shared(error)
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let back = self.back.take().unwrap_or_else(|| {
+            let error = internal_datafusion_err!("the input of a spool panicked");
+            Producer::Failed(Arc::new(error))
+        });
+        let mut state = lock(&self.log.state);
+        // An input that answers need not wake those who asked it before. One that has nothing yet wakes
+        // all who asked; those who came while it was polled have not, and must.
+        let wake = self.ready || state.contended;
+        state.contended = false;
+        state.producer = back;
+        drop(state);
+        if self.ready {
+            self.log.waiting.forget(self.reader);
+        }
+        if wake {
+            self.log.waiting.wake_all();
+        }
+    }
+}
+
+/// The readers that found nothing. As a waker it wakes them all: whichever comes first polls the input, so
+/// that one which has stopped reading holds up no other.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<usize, Waker>>);
+
+impl Waiting {
+    fn remember(&self, reader: usize, waker: &Waker) {
+        lock(&self.0).insert(reader, waker.clone());
+    }
+
+    fn forget(&self, reader: usize) {
+        lock(&self.0).remove(&reader);
+    }
+
+    fn wake_all(&self) {
+        let wakers = std::mem::take(&mut *lock(&self.0));
+        wakers.into_values().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
+    }
+}
+
+/// A reader's way through a log.
+struct Reader {
+    log: Arc<Log>,
+    schema: SchemaRef,
+    number: usize,
+    /// The number of the next batch.
+    position: usize,
+    file: Option<OpenFile>,
+    ended: bool,
+    metrics: BaselineMetrics,
+}
+
+struct OpenFile {
+    stream: SendableRecordBatchStream,
+    /// The number of the next batch in the file; behind the reader's where it had some from memory.
+    next: usize,
+    end: usize,
+}
+
+impl Reader {
+    fn open(log: Arc<Log>, metrics: BaselineMetrics) -> Result<Self> {
+        Ok(Self {
+            number: log.open()?,
+            schema: Arc::clone(log.spill.schema()),
+            log,
+            position: 0,
+            file: None,
+            ended: false,
+            metrics,
+        })
+    }
+
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>>> {
+        loop {
+            let found = match &mut self.file {
+                None => ready!(self.log.poll_at(self.number, self.position, cx))?,
+                Some(file) => {
+                    let Some(batch) = ready!(file.stream.poll_next_unpin(cx)).transpose()? else {
+                        return Poll::Ready(internal_err!("a file of a spool ends early"));
+                    };
+                    let skipped = file.next < self.position;
+                    file.next += 1;
+                    if file.next == file.end {
+                        self.file = None;
+                    }
+                    if skipped {
+                        continue;
+                    }
+                    Found::Batch(batch)
+                }
+            };
+            match found {
+                Found::Batch(batch) => {
+                    self.position += 1;
+                    self.log.advance(self.number, self.position);
+                    return Poll::Ready(Ok(Some(batch)));
+                }
+                Found::File(next, end, file) => {
+                    let stream = self.log.spill.read_spill_as_stream_unbuffered(file, None)?;
+                    self.file = Some(OpenFile { stream, next, end });
+                }
+                Found::End => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+}
+
+impl Stream for Reader {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let poll = this.poll_batch(cx).map(Result::transpose);
+        this.ended = matches!(poll, Poll::Ready(None | Some(Err(_))));
+        this.metrics.record_poll(poll)
+    }
+}
+
+impl RecordBatchStream for Reader {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.log.close(self.number);
+    }
+}
+
+/// A batch that holds no more memory than its rows need: a slice keeps all of what it was cut from, and a
+/// view all of the text that it points into.
+fn compact(batch: RecordBatch) -> Result<RecordBatch> {
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for column in batch.columns() {
+        columns.push(compact_array(column)?);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        batch.schema(),
+        columns,
+        &options,
+    )?)
+}
+
+fn compact_array(array: &ArrayRef) -> Result<ArrayRef> {
+    let held = array.get_buffer_memory_size();
+    Ok(match array.data_type() {
+        DataType::Utf8View => {
+            let views = array.as_string_view();
+            match wasteful(held, views.total_bytes_len() + 16 * views.len()) {
+                true => Arc::new(views.gc()),
+                false => Arc::clone(array),
+            }
+        }
+        DataType::BinaryView => {
+            let views = array.as_binary_view();
+            match wasteful(held, views.total_bytes_len() + 16 * views.len()) {
+                true => Arc::new(views.gc()),
+                false => Arc::clone(array),
+            }
+        }
+        _ if wasteful(held, array.to_data().get_slice_memory_size()?) => {
+            let rows = u32::try_from(array.len())
+                .map_err(|_| internal_datafusion_err!("a batch has {} rows", array.len()))?;
+            take(array, &UInt32Array::from_iter_values(0..rows), None)?
+        }
+        _ => Arc::clone(array),
+    })
+}
+
+/// Whether a copy is worth its time.
+fn wasteful(held: usize, needed: usize) -> bool {
+    const SMALL: usize = 4096;
+    held > SMALL && held / 2 > needed
+}
+
+/// A panic elsewhere leaves nothing half done here: states change in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
