@@ -191,7 +191,8 @@ impl Seedbed {
                 _ => continue,
             };
             if let Err(error) = self.data_fusion(statement, &sql).await {
-                self.env.notice(format!("view {name} could not be restored: {error}"));
+                self.env
+                    .notice(format!("view {name} could not be restored: {error}"));
             }
         }
         Ok(())
@@ -237,10 +238,7 @@ impl Seedbed {
         }
     }
 
-    fn execute(
-        &self,
-        plan: LogicalPlan,
-    ) -> BoxFuture<'static, Result<SendableRecordBatchStream>> {
+    fn execute(&self, plan: LogicalPlan) -> BoxFuture<'static, Result<SendableRecordBatchStream>> {
         seedbed_boundary::execute(self.ctx.clone(), plan)
     }
 
@@ -353,7 +351,10 @@ impl Seedbed {
         }
         let written = text.to_string();
         calls::complete(create.query.as_mut())?;
-        expand(&self.env, create.query.as_mut(), |q: &mut Query, v| q.visit(v)).await?;
+        expand(&self.env, create.query.as_mut(), |q: &mut Query, v| {
+            q.visit(v)
+        })
+        .await?;
         let transform = transform::create(&self.env, &create, written).await?;
         store.put_transform(&name, transform.to_bytes()?)?;
         done(format!(
@@ -493,7 +494,10 @@ impl Seedbed {
                     format!("CAST(max({name}) AS VARCHAR)"),
                 )
             } else {
-                ("CAST(NULL AS VARCHAR)".into(), "CAST(NULL AS VARCHAR)".into())
+                (
+                    "CAST(NULL AS VARCHAR)".into(),
+                    "CAST(NULL AS VARCHAR)".into(),
+                )
             };
             let (mean, deviation) = if number {
                 (
@@ -517,9 +521,11 @@ impl Seedbed {
         if columns.is_empty() {
             return plan_err!("SUMMARIZE: the query has no columns");
         }
-        let parts = ["column", "type", "rows", "missing", "distinct", "min", "max", "mean", "std"]
-            .map(|part| format!("get_field(c, '{part}') AS \"{part}\""))
-            .join(", ");
+        let parts = [
+            "column", "type", "rows", "missing", "distinct", "min", "max", "mean", "std",
+        ]
+        .map(|part| format!("get_field(c, '{part}') AS \"{part}\""))
+        .join(", ");
         let sql = format!(
             "SELECT {parts} FROM (SELECT unnest(make_array({})) AS c FROM ({query}) AS q)",
             columns.join(", ")

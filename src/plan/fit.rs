@@ -71,9 +71,9 @@ impl Strategy {
             "auto" => Ok(Self::Auto),
             "rescan" => Ok(Self::Rescan),
             "spool" => Ok(Self::Spool),
-            other => plan_err!(
-                "seedbed.fit_strategy must be 'auto', 'rescan' or 'spool', not '{other}'"
-            ),
+            other => {
+                plan_err!("seedbed.fit_strategy must be 'auto', 'rescan' or 'spool', not '{other}'")
+            }
         }
     }
 }

@@ -24,12 +24,12 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType,
 };
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PlanProperties, ReplaceChildrenOptions,
 };
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{TryStreamExt, stream};
 use seedbed_udfs::synthesize::{self, Data, Model, Watch};
 use tokio::sync::Semaphore;

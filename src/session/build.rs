@@ -25,11 +25,7 @@ use crate::sql::relations;
 pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
     let config = settings::config(options)?;
     let runtime = settings::runtime(options)?;
-    let trainer = Trainer::new(
-        Arc::new(env.store()?),
-        env.progress().clone(),
-        1,
-    );
+    let trainer = Trainer::new(Arc::new(env.store()?), env.progress().clone(), 1);
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
@@ -102,7 +98,10 @@ impl ExprPlanner for BindFits {
             return internal_err!("{}: its defaults are not filled in", spec.name);
         };
         let mut values = Vec::with_capacity(options);
-        for (arg, param) in raw.args[first..].iter_mut().zip(spec.params.iter().filter(|p| p.option)) {
+        for (arg, param) in raw.args[first..]
+            .iter_mut()
+            .zip(spec.params.iter().filter(|p| p.option))
+        {
             let value = fold(arg.clone()).map_err(|e| {
                 e.context(format!("{}: {} must be a constant", spec.name, param.name))
             })?;

@@ -190,7 +190,8 @@ impl Expand {
             String::new()
         } else {
             let with = With {
-                with_token: datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+                with_token:
+                    datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
                 recursive: false,
                 cte_tables: ctes,
             };

@@ -114,10 +114,7 @@ pub fn parse(text: &str) -> Result<Parsed> {
 }
 
 /// Visits the queries of a statement.
-pub fn visit<V: VisitorMut>(
-    statement: &mut DfStatement,
-    visitor: &mut V,
-) -> ControlFlow<V::Break> {
+pub fn visit<V: VisitorMut>(statement: &mut DfStatement, visitor: &mut V) -> ControlFlow<V::Break> {
     use datafusion::sql::parser::CopyToSource;
     match statement {
         DfStatement::Statement(statement) => statement.visit(visitor),
@@ -243,10 +240,7 @@ fn ours(parser: &mut Parser<'_>) -> Result<Option<Parsed>> {
         }));
     }
     if at(parser, 0, "SHOW") {
-        for (plural, object) in [
-            ("TRANSFORMS", Object::Transform),
-            ("MODELS", Object::Model),
-        ] {
+        for (plural, object) in [("TRANSFORMS", Object::Transform), ("MODELS", Object::Model)] {
             if at(parser, 1, plural) {
                 take_all(parser, &["SHOW", plural]);
                 return Ok(Some(Parsed::Show { object, name: None }));

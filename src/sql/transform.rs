@@ -26,8 +26,7 @@ use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, GroupByExpr, Query, Select, SetExpr, TableAlias, TableFactor,
-    Visit, Visitor,
+    Expr as SqlExpr, GroupByExpr, Query, Select, SetExpr, TableAlias, TableFactor, Visit, Visitor,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -408,7 +407,9 @@ fn replace_input(plan: LogicalPlan, input: &LogicalPlan) -> Result<LogicalPlan> 
                 .fields()
                 .iter()
                 .map(|f| {
-                    let (qualifier, found) = input.schema().qualified_field_with_unqualified_name(f.name())?;
+                    let (qualifier, found) = input
+                        .schema()
+                        .qualified_field_with_unqualified_name(f.name())?;
                     Ok(Expr::Column(Column::from((qualifier, found))).alias(f.name()))
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -440,7 +441,10 @@ const SPEC: Spec = Spec {
     variadic: false,
     examples: &[] as &[Example],
     source: "scikit-learn's Pipeline.transform; BigQuery ML's TRANSFORM clause",
-    also: &["Pipeline.transform (scikit-learn)", "ML.TRANSFORM (BigQuery)"],
+    also: &[
+        "Pipeline.transform (scikit-learn)",
+        "ML.TRANSFORM (BigQuery)",
+    ],
 };
 
 impl Relation for TransformRelation {
@@ -568,7 +572,9 @@ fn fill(plan: LogicalPlan, inputs: &Fields) -> Result<LogicalPlan> {
                 .schema()
                 .qualified_field_with_unqualified_name(field.name());
             match found {
-                Ok((qualifier, f)) => Ok(Expr::Column(Column::from((qualifier, f))).alias(f.name())),
+                Ok((qualifier, f)) => {
+                    Ok(Expr::Column(Column::from((qualifier, f))).alias(f.name()))
+                }
                 Err(_) => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(field.name())),
             }
         })

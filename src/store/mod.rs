@@ -56,7 +56,7 @@ impl Store {
             transforms: root.folder("transforms", "arrow")?,
             views: root.folder("views", "sql")?,
             tables: Tables::on_disk(root.directory("tables")?)?,
-            root: Some(root),
+            root: Some(root.share()),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -199,3 +199,5 @@ fn unknown<T>(what: &str, name: &str, names: &[String]) -> Result<T> {
     }
 }
 
+#[cfg(test)]
+mod tests;

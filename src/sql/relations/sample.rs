@@ -9,10 +9,18 @@ use crate::plan::SampleTable;
 use crate::sql::relation::{Call, Expansion, Relation};
 
 const PARAMS: &[Param] = &[
-            Param::required("model", "the model's name, as SHOW MODELS lists it"),
-            Param::option("n", "NULL", "how many rows; as many as it was trained on if left out"),
-            Param::option("seed", "NULL", "another seed gives other rows; seedbed.seed if left out"),
-        ];
+    Param::required("model", "the model's name, as SHOW MODELS lists it"),
+    Param::option(
+        "n",
+        "NULL",
+        "how many rows; as many as it was trained on if left out",
+    ),
+    Param::option(
+        "seed",
+        "NULL",
+        "another seed gives other rows; seedbed.seed if left out",
+    ),
+];
 
 const fn spec(name: &'static str) -> Spec {
     Spec {
