@@ -6,5 +6,7 @@ pub mod load;
 pub mod plan;
 mod seedbed;
 pub mod session;
+pub mod sql;
+pub mod store;
 
 pub use seedbed::{Answer, Options, Seedbed, Statement};

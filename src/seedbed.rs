@@ -1,17 +1,33 @@
 //! The public interface: a session that runs statements.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{Result, TableReference, exec_datafusion_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
-use datafusion::sql::parser::DFParser;
-use futures::FutureExt;
+use datafusion::logical_expr::dml::CopyTo;
+use datafusion::logical_expr::logical_plan::{CreateMemoryTable, DdlStatement};
+use datafusion::logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, VisitMut};
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 
-use crate::session::Progress;
+use crate::plan::{TrainNode, TrainSpec};
+use crate::session::{Env, Progress};
+use crate::sql::expand::expand;
+use crate::sql::parse::{self, Create, Object, Parsed};
+use crate::sql::relation::quoted;
+use crate::sql::transform::{self, Transform};
+use crate::sql::{calls, share};
+use crate::store::Store;
 
 /// How a session is opened.
 #[derive(Debug, Clone, Default)]
@@ -52,57 +68,529 @@ pub enum Answer {
 #[derive(Clone)]
 pub struct Seedbed {
     ctx: SessionContext,
-    progress: Progress,
+    env: Env,
 }
 
 impl Seedbed {
     /// Opens a session, in memory or on a directory.
-    pub fn open(_options: Options) -> Result<Self> {
-        Ok(Self {
-            ctx: SessionContext::new(),
-            progress: Progress::default(),
-        })
+    ///
+    /// # Errors
+    /// If the directory cannot be made, read or written.
+    pub fn open(options: Options) -> Result<Self> {
+        let store = Store::open(options.db.clone())?;
+        let env = Env::default().with_store(store.clone());
+        let ctx = crate::session::context(&options, &env)?;
+        ctx.register_table("rejects", env.rejects().provider())?;
+        for (name, table) in store.tables()? {
+            ctx.register_table(TableReference::bare(name), table)?;
+        }
+        Ok(Self { ctx, env })
     }
 
     /// Splits a text into its statements; comments and empty statements are dropped.
+    ///
+    /// # Errors
+    /// If a quote or a comment has no end.
     pub fn split(&self, text: &str) -> Result<Vec<Statement>> {
-        Ok(vec![Statement {
-            text: text.to_string(),
-            span: 0..text.len(),
-        }])
+        let spans = parse::split(text)?;
+        Ok(spans
+            .into_iter()
+            .map(|span| Statement {
+                text: text[span.clone()].to_string(),
+                span,
+            })
+            .collect())
     }
 
-    /// Runs one statement.
-    pub fn run<'a>(&'a self, statement: &'a Statement) -> BoxFuture<'a, Result<Answer>> {
+    /// Runs all statements of a text, each to its end; gives the rows of the last.
+    ///
+    /// # Errors
+    /// Those of the first statement that fails; the ones before it have happened.
+    pub fn sql<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<Vec<RecordBatch>>> {
         async move {
-            let parsed = DFParser::parse_sql(&statement.text)?;
-            let Some(parsed) = parsed.into_iter().next() else {
-                return Ok(Answer::Done {
-                    message: String::new(),
-                });
-            };
-            let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), parsed).await?;
-            let rows = seedbed_boundary::execute(self.ctx.clone(), plan).await?;
-            Ok(Answer::Rows {
-                schema: rows.schema(),
-                rows,
-            })
+            let mut last = Vec::new();
+            for statement in self.split(text)? {
+                last = match self.run(&statement).await? {
+                    Answer::Rows { rows, .. } => rows.try_collect().await?,
+                    Answer::Done { .. } => Vec::new(),
+                };
+            }
+            Ok(last)
         }
         .boxed()
     }
 
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// If it does not parse or plan, or fails before its first row; later errors come with the rows.
+    pub fn run<'a>(&'a self, statement: &'a Statement) -> BoxFuture<'a, Result<Answer>> {
+        async move {
+            self.restore_views().await?;
+            let parsed = parse::parse(&statement.text)?;
+            let answer = self.dispatch(parsed, &statement.text).await;
+            self.env.forget_plans();
+            answer
+        }
+        .boxed()
+    }
+
+    fn dispatch<'a>(&'a self, parsed: Parsed, text: &'a str) -> BoxFuture<'a, Result<Answer>> {
+        match parsed {
+            Parsed::DataFusion(statement) => self.data_fusion(*statement, text).boxed(),
+            Parsed::CreateTransform(create) => self.create_transform(create, text).boxed(),
+            Parsed::CreateModel {
+                create,
+                kind,
+                base,
+                options,
+                explain,
+            } => self
+                .create_model(create, kind, base, options, explain)
+                .boxed(),
+            Parsed::Drop {
+                object,
+                name,
+                if_exists,
+            } => async move { self.drop(object, &name, if_exists) }.boxed(),
+            Parsed::Show { object, name } => {
+                async move { self.show(object, name.as_deref()) }.boxed()
+            }
+            Parsed::Describe { object, name } => self.describe(object, name).boxed(),
+            Parsed::Summarize(query) => self.summarize(*query).boxed(),
+        }
+    }
+
     /// What the running statement tells about itself.
     pub fn progress(&self) -> Progress {
-        self.progress.clone()
+        self.env.progress().clone()
     }
 
     /// Warnings since the last call, oldest first; to be shown, not errors.
     pub fn take_notices(&self) -> Vec<String> {
-        Vec::new()
+        self.env.take_notices()
     }
 
     /// The DataFusion session underneath: catalog, functions, settings.
     pub fn context(&self) -> &SessionContext {
         &self.ctx
     }
+
+    fn store(&self) -> Result<Store> {
+        self.env.store()
+    }
+
+    /// Views are planned when first needed, not at every start: their tables may be files.
+    async fn restore_views(&self) -> Result<()> {
+        if !self.env.first_statement() {
+            return Ok(());
+        }
+        for (name, sql) in self.store()?.views()? {
+            let statement = match parse::parse(&sql)? {
+                Parsed::DataFusion(statement) => *statement,
+                _ => continue,
+            };
+            if let Err(error) = self.data_fusion(statement, &sql).await {
+                self.env
+                    .notice(format!("view {name} could not be restored: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans a statement of DataFusion's, with our calls in it.
+    async fn plan(&self, mut statement: DfStatement) -> Result<LogicalPlan> {
+        let mut complete = calls::Complete;
+        if let std::ops::ControlFlow::Break(error) = parse::visit(&mut statement, &mut complete) {
+            return Err(error);
+        }
+        expand(&self.env, &mut statement, parse::visit).await?;
+        let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), statement).await?;
+        share::share_ctes(plan)
+    }
+
+    async fn query(&self, query: Query) -> Result<LogicalPlan> {
+        let statement = SqlStatement::Query(Box::new(query));
+        self.plan(DfStatement::Statement(Box::new(statement))).await
+    }
+
+    async fn data_fusion(&self, statement: DfStatement, text: &str) -> Result<Answer> {
+        match self.plan(statement).await? {
+            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
+                self.create_table(create).await
+            }
+            LogicalPlan::Ddl(ddl) => self.ddl(ddl, text).await,
+            LogicalPlan::Copy(copy) => self.copy(copy).await,
+            plan @ (LogicalPlan::Statement(_) | LogicalPlan::Dml(_)) => {
+                let what = first_words(text, 1);
+                let rows = self.execute(plan).await?;
+                let rows = total(rows).await?;
+                let count = rows.map(|n| format!(": {n} rows")).unwrap_or_default();
+                done(format!("{what}{count}"))
+            }
+            plan => {
+                let rows = self.execute(plan).await?;
+                Ok(Answer::Rows {
+                    schema: rows.schema(),
+                    rows,
+                })
+            }
+        }
+    }
+
+    fn execute(&self, plan: LogicalPlan) -> BoxFuture<'static, Result<SendableRecordBatchStream>> {
+        seedbed_boundary::execute(self.ctx.clone(), plan)
+    }
+
+    async fn ddl(&self, ddl: DdlStatement, text: &str) -> Result<Answer> {
+        let store = self.store()?;
+        let what = first_words(text, 2);
+        let (keep_view, drop_view, drop_table) = match &ddl {
+            DdlStatement::CreateView(view) if !view.temporary => {
+                (Some(view.name.table().to_string()), None, None)
+            }
+            DdlStatement::DropView(view) => (None, Some(view.name.table().to_string()), None),
+            DdlStatement::DropTable(table) => (None, None, Some(table.name.table().to_string())),
+            _ => (None, None, None),
+        };
+        self.execute(LogicalPlan::Ddl(ddl)).await?;
+        if let Some(name) = keep_view {
+            store.put_view(&name, text)?;
+        }
+        if let Some(name) = drop_view {
+            store.drop_view(&name)?;
+        }
+        if let Some(name) = drop_table {
+            store.drop_table(&name)?;
+        }
+        done(what)
+    }
+
+    async fn create_table(&self, create: CreateMemoryTable) -> Result<Answer> {
+        let name = create.name.clone();
+        if self.ctx.table_exist(name.clone())? {
+            if create.if_not_exists {
+                return done(format!("CREATE TABLE {name}: it exists already"));
+            }
+            if !create.or_replace {
+                return plan_err!(
+                    "table {name} exists already. Write CREATE OR REPLACE TABLE {name} ..., or DROP TABLE {name} first"
+                );
+            }
+        }
+        let (streams, schema, task) = self.streams(create.input.as_ref().clone()).await?;
+        let (table, rows) = self
+            .store()?
+            .create_table(name.table().to_string(), streams, schema, task)
+            .await?;
+        self.ctx.deregister_table(name.clone())?;
+        self.ctx.register_table(name.clone(), table)?;
+        done(format!("CREATE TABLE {name}: {rows} rows"))
+    }
+
+    async fn streams(
+        &self,
+        plan: LogicalPlan,
+    ) -> Result<(
+        Vec<SendableRecordBatchStream>,
+        SchemaRef,
+        Arc<datafusion::execution::TaskContext>,
+    )> {
+        let state = self.ctx.state();
+        let physical = seedbed_boundary::physical_plan(state.clone(), plan).await?;
+        let schema = physical.schema();
+        let task = state.task_ctx();
+        let streams = execute_stream_partitioned(physical, Arc::clone(&task))?;
+        Ok((streams, schema, task))
+    }
+
+    /// Writes under another name and renames at the end: no half-written file has the final name.
+    async fn copy(&self, mut copy: CopyTo) -> Result<Answer> {
+        let target = copy.output_url.clone();
+        let path = Path::new(&target);
+        let single = path.extension().is_some() && copy.partition_by.is_empty();
+        if !single || target.contains("://") {
+            let rows = total(self.execute(LogicalPlan::Copy(copy)).await?).await?;
+            return done(format!("COPY {target}: {} rows", rows.unwrap_or(0)));
+        }
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let refused = |error: std::io::Error| {
+            exec_datafusion_err!("{target} cannot be written: {error}. Write to another folder")
+        };
+        std::fs::create_dir_all(folder).map_err(refused)?;
+        let suffix = path
+            .file_name()
+            .map_or("out".into(), |n| n.to_string_lossy());
+        let temporary = tempfile::Builder::new()
+            .prefix(".seedbed-")
+            .suffix(&format!("-{suffix}"))
+            .tempfile_in(folder)
+            .map_err(refused)?
+            .into_temp_path();
+        copy.output_url = temporary.to_string_lossy().into_owned();
+        let rows = total(self.execute(LogicalPlan::Copy(copy)).await?).await?;
+        temporary.persist(path).map_err(|e| refused(e.error))?;
+        done(format!("COPY {target}: {} rows", rows.unwrap_or(0)))
+    }
+
+    async fn create_transform(&self, mut create: Create, text: &str) -> Result<Answer> {
+        let store = self.store()?;
+        let name = create.name.clone();
+        if store.transform_names().contains(&name) {
+            if create.if_not_exists {
+                return done(format!("CREATE TRANSFORM {name}: it exists already"));
+            }
+            if !create.or_replace {
+                return plan_err!(
+                    "transform {name} exists already. Write CREATE OR REPLACE TRANSFORM {name} AS ..."
+                );
+            }
+        }
+        let written = text.to_string();
+        calls::complete(create.query.as_mut())?;
+        expand(&self.env, create.query.as_mut(), |q: &mut Query, v| {
+            q.visit(v)
+        })
+        .await?;
+        let transform = transform::create(&self.env, &create, written).await?;
+        store.put_transform(&name, transform.to_bytes()?)?;
+        done(format!(
+            "CREATE TRANSFORM {name}: fitted on {} rows",
+            transform.about.rows
+        ))
+    }
+
+    async fn create_model(
+        &self,
+        create: Create,
+        kind: String,
+        base: Option<String>,
+        mut options: Vec<(String, String)>,
+        explain: bool,
+    ) -> Result<Answer> {
+        if let Some(base) = base {
+            return plan_err!(
+                "CREATE MODEL {}: kind {kind} cannot start FROM {base}. Leave FROM {base} out",
+                create.name
+            );
+        }
+        if !options.iter().any(|(key, _)| key == "seed") {
+            options.push(("seed".to_string(), self.env.seed()?.to_string()));
+        }
+        let names = self.store()?.model_names();
+        if names.contains(&create.name) && !create.or_replace && !create.if_not_exists {
+            return plan_err!(
+                "model {0} exists already. Write CREATE OR REPLACE MODEL {0} USING {kind} AS ...",
+                create.name
+            );
+        }
+        let spec = TrainSpec {
+            name: create.name.clone(),
+            kind,
+            options,
+            or_replace: create.or_replace,
+            if_not_exists: create.if_not_exists,
+        };
+        let input = self.query(*create.query).await?;
+        let node = Arc::new(TrainNode::try_new(spec, input)?);
+        let plan = LogicalPlan::Extension(Extension { node });
+        if explain {
+            let plan = LogicalPlanBuilder::from(plan)
+                .explain(false, false)?
+                .build()?;
+            let rows = self.execute(plan).await?;
+            return Ok(Answer::Rows {
+                schema: rows.schema(),
+                rows,
+            });
+        }
+        let rows = self.execute(plan).await?;
+        let batches: Vec<RecordBatch> = rows.try_collect().await?;
+        let trained = self.store()?.model(&create.name)?;
+        let message = if batches.iter().any(|b| b.num_rows() > 0) {
+            format!(
+                "CREATE MODEL {}: {} trained on {} rows",
+                create.name,
+                trained.kind(),
+                trained.trained_on()
+            )
+        } else {
+            format!("CREATE MODEL {}: it exists already", create.name)
+        };
+        done(message)
+    }
+
+    fn drop(&self, object: Object, name: &str, if_exists: bool) -> Result<Answer> {
+        let store = self.store()?;
+        match object {
+            Object::Transform => store.drop_transform(name, if_exists)?,
+            Object::Model => store.drop_model(name, if_exists)?,
+        }
+        done(match object {
+            Object::Transform => format!("DROP TRANSFORM {name}"),
+            Object::Model => format!("DROP MODEL {name}"),
+        })
+    }
+
+    fn show(&self, object: Object, name: Option<&str>) -> Result<Answer> {
+        let store = self.store()?;
+        match (object, name) {
+            (Object::Transform, None) => {
+                let mut rows = Vec::new();
+                for name in store.transform_names() {
+                    let t = Transform::from_bytes(&name, &store.transform(&name)?)?;
+                    rows.push(vec![name, t.about.rows.to_string(), t.about.written]);
+                }
+                texts(&["name", "fitted_on", "sql"], rows)
+            }
+            (Object::Transform, Some(name)) => {
+                let t = Transform::from_bytes(name, &store.transform(name)?)?;
+                texts(&["name", "sql"], vec![vec![t.name, t.about.written]])
+            }
+            (Object::Model, None) => {
+                let mut rows = Vec::new();
+                for name in store.model_names() {
+                    let m = store.model(&name)?;
+                    let kind = m.kind().to_string();
+                    rows.push(vec![name, kind, m.trained_on().to_string()]);
+                }
+                texts(&["name", "kind", "trained_on"], rows)
+            }
+            (Object::Model, Some(name)) => model_items(&store, name),
+        }
+    }
+
+    async fn describe(&self, object: Object, name: String) -> Result<Answer> {
+        let store = self.store()?;
+        match object {
+            Object::Model => model_items(&store, &name),
+            Object::Transform => {
+                let t = Transform::from_bytes(&name, &store.transform(&name)?)?;
+                let template = transform::planned(&self.env, &t).await?;
+                let rows = transform::describe(&self.env, &t, template)?;
+                texts(
+                    &["column", "type", "role", "detail"],
+                    rows.into_iter().map(Vec::from).collect(),
+                )
+            }
+        }
+    }
+
+    /// A row a column: type, rows, missing, distinct, smallest, largest, mean, standard deviation.
+    async fn summarize(&self, query: Query) -> Result<Answer> {
+        let plan = self.query(query.clone()).await?;
+        let mut columns = Vec::new();
+        for field in plan.schema().fields() {
+            let name = quoted(field.name());
+            let text = field.name().replace('\'', "''");
+            let number = field.data_type().is_numeric();
+            let ordered = !field.data_type().is_nested();
+            let (low, high) = if ordered {
+                (
+                    format!("CAST(min({name}) AS VARCHAR)"),
+                    format!("CAST(max({name}) AS VARCHAR)"),
+                )
+            } else {
+                (
+                    "CAST(NULL AS VARCHAR)".into(),
+                    "CAST(NULL AS VARCHAR)".into(),
+                )
+            };
+            let (mean, deviation) = if number {
+                (
+                    format!("CAST(avg({name}) AS DOUBLE)"),
+                    format!("CAST(stddev_pop({name}) AS DOUBLE)"),
+                )
+            } else {
+                ("CAST(NULL AS DOUBLE)".into(), "CAST(NULL AS DOUBLE)".into())
+            };
+            let distinct = if ordered {
+                format!("CAST(approx_distinct({name}) AS BIGINT)")
+            } else {
+                "CAST(NULL AS BIGINT)".into()
+            };
+            columns.push(format!(
+                "named_struct('column', '{text}', 'type', '{}', 'rows', count(*), 'missing', count(*) - count({name}), \
+                 'distinct', {distinct}, 'min', {low}, 'max', {high}, 'mean', {mean}, 'std', {deviation})",
+                field.data_type().to_string().replace('\'', "''")
+            ));
+        }
+        if columns.is_empty() {
+            return plan_err!("SUMMARIZE: the query has no columns");
+        }
+        let parts = [
+            "column", "type", "rows", "missing", "distinct", "min", "max", "mean", "std",
+        ]
+        .map(|part| format!("get_field(c, '{part}') AS \"{part}\""))
+        .join(", ");
+        let sql = format!(
+            "SELECT {parts} FROM (SELECT unnest(make_array({})) AS c FROM ({query}) AS q)",
+            columns.join(", ")
+        );
+        let plan = self.query(crate::sql::relation::parse_query(&sql)?).await?;
+        let rows = self.execute(plan).await?;
+        Ok(Answer::Rows {
+            schema: rows.schema(),
+            rows,
+        })
+    }
+}
+
+fn done(message: String) -> Result<Answer> {
+    Ok(Answer::Done { message })
+}
+
+fn model_items(store: &Store, name: &str) -> Result<Answer> {
+    let rows = store.model(name)?.describe();
+    let rows = rows.into_iter().map(|(k, v)| vec![k, v]).collect();
+    texts(&["item", "value"], rows)
+}
+
+/// Rows of texts as an answer.
+fn texts(names: &[&str], rows: Vec<Vec<String>>) -> Result<Answer> {
+    let fields: Vec<Field> = names
+        .iter()
+        .map(|n| Field::new(*n, DataType::Utf8, false))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let columns = (0..names.len())
+        .map(|i| {
+            let column: StringArray = rows.iter().map(|r| r.get(i)).collect();
+            Arc::new(column) as ArrayRef
+        })
+        .collect();
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let rows = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None)?;
+    let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), rows.boxed());
+    Ok(Answer::Rows {
+        schema,
+        rows: Box::pin(rows),
+    })
+}
+
+/// Runs a statement to its end; the count of rows that COPY and INSERT give.
+async fn total(rows: SendableRecordBatchStream) -> Result<Option<u64>> {
+    let batches: Vec<RecordBatch> = rows.try_collect().await?;
+    let counts = batches.iter().filter_map(|b| {
+        let column = b.columns().first()?;
+        let counts = arrow::compute::cast(column, &DataType::UInt64).ok()?;
+        arrow::compute::sum(arrow::array::AsArray::as_primitive::<
+            arrow::datatypes::UInt64Type,
+        >(&counts))
+    });
+    Ok(counts.reduce(|a, b| a + b))
+}
+
+/// The first words of a statement, to say what happened.
+fn first_words(text: &str, n: usize) -> String {
+    let words: Vec<String> = text
+        .split_whitespace()
+        .filter(|w| !w.starts_with("--"))
+        .take(n)
+        .map(str::to_uppercase)
+        .collect();
+    words.join(" ")
 }

@@ -59,6 +59,8 @@ const fn command(name: &'static str, argument: &'static str, help: &'static str)
     }
 }
 
+const NO_TABLES: &str = "there are no tables yet; a file is read by its name: FROM 'data.csv'\n";
+
 /// What people of other shells type.
 const ALIASES: &[(&str, &str)] = &[
     ("help", ".help"),
@@ -259,12 +261,10 @@ fn tables(session: &mut Session, word: &str) -> Result<(), String> {
         .filter(|(name, ..)| name.to_lowercase().contains(&word.to_lowercase()))
         .collect();
     if tables.is_empty() {
-        let text = if word.is_empty() {
-            "there are no tables yet; a file is read by its name: FROM 'data.csv'".to_string()
-        } else {
-            format!("no table has '{word}' in its name")
-        };
-        return put(session, &format!("{text}\n"));
+        if word.is_empty() {
+            return put(session, NO_TABLES);
+        }
+        return put(session, &format!("no table has '{word}' in its name\n"));
     }
     let kinds = tables
         .iter()
@@ -288,6 +288,9 @@ fn tables(session: &mut Session, word: &str) -> Result<(), String> {
 
 fn schema(session: &mut Session, wanted: &str) -> Result<(), String> {
     let mut tables = all_tables(session)?;
+    if tables.is_empty() && wanted.is_empty() {
+        return put(session, NO_TABLES);
+    }
     if !wanted.is_empty() {
         let name = wanted.trim_matches('"');
         let known: Vec<String> = tables.iter().map(|(name, ..)| name.clone()).collect();

@@ -16,7 +16,7 @@ use rustyline::{Context, Editor, Helper, Hinter};
 use super::complete::Completer;
 use super::dot::{self, Next, Settings};
 use super::errors::Source;
-use super::output::Output;
+use super::output::{Format, Output};
 use super::session::{Session, tell};
 use super::{highlight, lexer, names, style};
 
@@ -126,8 +126,11 @@ fn run_line(line: &str, session: &mut Session, settings: &mut Settings) -> Next 
         return dot::run(line, session, settings);
     }
     session.output.restart();
+    let format = session.output.format;
     if let Some(path) = &settings.output {
-        let opened = Output::file(session.output.format, session.output.rows, path)
+        // `.output t.csv` asks for CSV as `-o t.csv` does; what `.mode` says stays.
+        let named = Format::of_file(path).unwrap_or(format);
+        let opened = Output::file(named, session.output.rows, path)
             .and_then(|output| session.redirect(output));
         if let Err(error) = opened {
             tell(&format!("error: {}", error.message()));
@@ -143,6 +146,7 @@ fn run_line(line: &str, session: &mut Session, settings: &mut Settings) -> Next 
     };
     if settings.output.is_some() {
         back_to_screen(session);
+        session.output.format = format;
     }
     next
 }

@@ -1,9 +1,16 @@
 //! Logical nodes, analyzer rules and physical operators; a logical and its physical node share a file.
 
+mod fit;
+mod gan_sample;
 mod sample;
 mod spool;
 mod train;
 
+pub use fit::{LowerFits, has_fits, is_cheap, substitute};
+pub use gan_sample::GanSample;
 pub use sample::{Sample, SampleExec, SampleTable};
 pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};
 pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
+
+#[cfg(test)]
+mod tests;

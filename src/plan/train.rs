@@ -7,13 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 
 use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use async_trait::async_trait;
+use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{
     DFSchema, DFSchemaRef, DataFusionError, Result, exec_datafusion_err, exec_err, internal_err,
 };
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{
@@ -24,6 +29,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
     PlanProperties, ReplaceChildrenOptions,
 };
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{TryStreamExt, stream};
 use seedbed_udfs::synthesize::{self, Data, Model, Watch};
 use tokio::sync::Semaphore;
@@ -45,7 +51,7 @@ pub struct Trainer {
     sink: Arc<dyn ModelSink>,
     progress: Progress,
     /// A training takes one: no more run at once than there are.
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
 }
 
 impl Trainer {
@@ -56,6 +62,28 @@ impl Trainer {
             progress,
             permits: Arc::new(Semaphore::new(parallel.max(1))),
         }
+    }
+}
+
+#[async_trait]
+impl ExtensionPlanner for Trainer {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        _: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(train) = node.as_any().downcast_ref::<TrainNode>() else {
+            return Ok(None);
+        };
+        let [input] = physical_inputs else {
+            return internal_err!("CREATE MODEL takes one input");
+        };
+        let exec = TrainExec::new(train.spec.clone(), Arc::clone(input), self.clone());
+        Ok(Some(Arc::new(exec)))
     }
 }
 
@@ -160,7 +188,7 @@ impl fmt::Display for TrainSpec {
 pub struct TrainExec {
     spec: TrainSpec,
     input: Arc<dyn ExecutionPlan>,
-    trainer: Trainer,
+    pub(super) trainer: Trainer,
     properties: Arc<PlanProperties>,
 }
 

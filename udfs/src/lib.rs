@@ -18,6 +18,6 @@ pub mod registry;
 pub mod row_wise;
 pub mod spec;
 pub mod split;
+pub mod synthesize;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod synthesize;

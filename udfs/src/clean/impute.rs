@@ -27,7 +27,7 @@ const SPEC: Spec = Spec {
     stage: Stage::Clean,
     kind: Kind::Fitted,
     summary: "Fills NULL and NaN with a statistic of the values that are there, or with a constant. A column, or \
-        group, that is all missing stays missing. Infinite values take no part in the statistics and stay.",
+        group, that is all missing stays missing. Infinite values stay, and count for the median only.",
     params: &[
         Param::data(
             "x",

@@ -19,8 +19,8 @@ const SPEC: Spec = Spec {
     stage: Stage::Clean,
     kind: Kind::Fitted,
     summary: "Whether a number is far from the others. Where the others do not spread at all, any other value is an \
-        outlier. NULL, NaN and infinite values take no part in the statistics; NULL and NaN give NULL, an infinity is \
-        an outlier.",
+        outlier. NULL and NaN take no part in the statistics and give NULL; an infinity counts as beyond all other \
+        values, but not for the mean and deviation of 'zscore'.",
     params: &[
         Param::data("x", "a number"),
         Param::option(
@@ -217,18 +217,18 @@ mod tests {
             None,
             Some(30.0),
             Some(f64::NAN),
-            Some(f64::INFINITY),
+            Some(3.0),
         ])
     }
 
     #[test]
     fn tukey() {
-        // quartiles 2 and 4: the fences are -1 and 7
+        // quartiles 2.25 and 3.75: the fences are 0 and 6
         let y = fit_apply::<IsOutlier>(&[], &[sample()]);
         let (t, f) = (Some(true), Some(false));
-        assert_bools(&y, &[f, f, f, f, None, t, None, t]);
-        let y = fit_apply::<IsOutlier>(&[("k", 13.into())], &[sample()]);
-        assert_bools(&y, &[f, f, f, f, None, f, None, t]);
+        assert_bools(&y, &[f, f, f, f, None, t, None, f]);
+        let y = fit_apply::<IsOutlier>(&[("k", 18.into())], &[sample()]);
+        assert_bools(&y, &[f, f, f, f, None, f, None, f]);
     }
 
     #[test]
@@ -236,21 +236,32 @@ mod tests {
         // median 3, MAD 1: 30 has 0.6745 * 27 = 18.2, 1 has 1.349
         let (t, f) = (Some(true), Some(false));
         let y = fit_apply::<IsOutlier>(&[("method", "mad".into())], &[sample()]);
-        assert_bools(&y, &[f, f, f, f, None, t, None, t]);
+        assert_bools(&y, &[f, f, f, f, None, t, None, f]);
         let options = [("method", "MAD".into()), ("k", 1.3.into())];
         let y = fit_apply::<IsOutlier>(&options, &[sample()]);
-        assert_bools(&y, &[t, f, f, f, None, t, None, t]);
+        assert_bools(&y, &[t, f, f, f, None, t, None, f]);
     }
 
     #[test]
     fn z_score() {
         let (t, f) = (Some(true), Some(false));
-        // mean 8, deviation 11.05
+        // mean 7.17, deviation 10.25
         let options = [("method", "zscore".into()), ("k", 1.9.into())];
         let y = fit_apply::<IsOutlier>(&options, &[sample()]);
-        assert_bools(&y, &[f, f, f, f, None, t, None, t]);
+        assert_bools(&y, &[f, f, f, f, None, t, None, f]);
         let y = fit_apply::<IsOutlier>(&[("method", "zscore".into())], &[sample()]);
-        assert_bools(&y, &[f, f, f, f, None, f, None, t]);
+        assert_bools(&y, &[f, f, f, f, None, f, None, f]);
+    }
+
+    #[test]
+    fn infinities_are_far() {
+        let (t, f) = (Some(true), Some(false));
+        let high = Some(f64::INFINITY);
+        for method in ["iqr", "mad", "zscore"] {
+            let x = floats([Some(1.0), Some(2.0), Some(3.0), Some(4.0), high, Some(2.0)]);
+            let y = fit_apply::<IsOutlier>(&[("method", method.into())], &[x]);
+            assert_bools(&y, &[f, f, f, f, t, f]);
+        }
     }
 
     #[test]

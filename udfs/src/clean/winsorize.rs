@@ -15,8 +15,8 @@ const SPEC: Spec = Spec {
     name: "winsorize",
     stage: Stage::Clean,
     kind: Kind::Fitted,
-    summary: "Clips at two quantiles. NULL, NaN and infinite values take no part in the statistics; NULL and NaN \
-        stay, an infinity is clipped.",
+    summary: "Clips at two quantiles. NULL and NaN take no part in the statistics and give NULL; an infinity \
+        counts as beyond all other values, and is clipped.",
     params: &[
         Param::data("x", "a number; FLOAT stays FLOAT, all else gives DOUBLE"),
         Param::option("lo", "0.01", "the lower quantile, from 0 to 1"),
@@ -100,15 +100,8 @@ impl Fitted for Winsorize {
         prepared: &Self::Prepared,
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
-        // by comparisons that keep NaN
         map_floats(&args[0], prepared, groups, |x, [lower, upper]| {
-            if x < *lower {
-                *lower
-            } else if x > *upper {
-                *upper
-            } else {
-                x
-            }
+            x.max(*lower).min(*upper)
         })
     }
 }
@@ -121,7 +114,6 @@ mod tests {
     #[test]
     fn clips_at_the_quantiles() {
         let x = floats([
-            Some(f64::NEG_INFINITY),
             Some(0.0),
             Some(10.0),
             Some(20.0),
@@ -134,13 +126,12 @@ mod tests {
         let y = fit_apply::<Winsorize>(&options, &[x]);
         let expected = [
             Some(4.0),
-            Some(4.0),
             Some(10.0),
             Some(20.0),
             None,
             Some(30.0),
             Some(36.0),
-            Some(f64::NAN),
+            None,
         ];
         assert_floats(&y, &expected);
     }
@@ -168,6 +159,18 @@ mod tests {
                 None,
             ],
         );
+    }
+
+    #[test]
+    fn infinities_are_clipped() {
+        let mut x: Vec<_> = (0..99).map(|i| Some(f64::from(i))).collect();
+        x.push(Some(f64::INFINITY));
+        x.push(Some(f64::NEG_INFINITY));
+        // the places 1 and 99 of 100
+        let mut expected = x.clone();
+        expected[99] = Some(98.0);
+        expected[100] = Some(0.0);
+        assert_floats(&fit_apply::<Winsorize>(&[], &[floats(x)]), &expected);
     }
 
     #[test]

@@ -23,8 +23,8 @@ const SPEC: Spec = Spec {
     stage: Stage::Encode,
     kind: Kind::Fitted,
     summary: "Cuts a number into n bins of about equally many rows, at its quantiles; edges that are equal become one, \
-        so that there may be fewer bins. NULL and NaN give NULL; infinite values take no part in the statistics and \
-        fall into the outer bins, as do values beyond those fitted.",
+        so that there may be fewer bins. NULL and NaN give NULL; an infinity counts as beyond all other values. Values \
+        beyond those fitted fall into the outer bins.",
     params: &[
         Param::data("x", "a number"),
         Param::option("n", "10", "the number of bins, at least 2"),
@@ -158,11 +158,11 @@ impl Fitted for QuantileBucketize {
     ) -> Result<ArrayRef> {
         if self.output == Output::Index {
             return map_numbers::<_, Int64Type>(&args[0], prepared, groups, |x, bins| {
-                bins.of(x).map(i64::from)
+                i64::from(bins.of(x))
             });
         }
         let index = map_numbers::<_, UInt32Type>(&args[0], prepared, groups, |x, bins| {
-            Some(bins.first + bins.of(x)?)
+            bins.first + bins.of(x)
         })?;
         let names: Vec<&dyn Array> = prepared
             .iter()
@@ -189,15 +189,12 @@ pub struct Bins {
 
 impl Bins {
     #[inline]
-    fn of(&self, x: f64) -> Option<u32> {
-        if x.is_nan() {
-            return None;
-        }
-        Some(if self.inner.len() <= 16 {
+    fn of(&self, x: f64) -> u32 {
+        if self.inner.len() <= 16 {
             self.inner.iter().map(|edge| u32::from(x >= *edge)).sum()
         } else {
             self.inner.partition_point(|edge| x >= *edge) as u32
-        })
+        }
     }
 }
 

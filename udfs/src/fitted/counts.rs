@@ -106,8 +106,6 @@ macro_rules! small_integers {
             fn key(self) -> i64 {
                 i64::from(self)
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a key of this type")]
-            #[allow(clippy::unnecessary_cast, clippy::allow_attributes, reason = "i64 to itself")]
             fn of_key(key: i64) -> Self {
                 key as $native
             }
@@ -567,6 +565,25 @@ pub const UNKNOWN: u32 = u32::MAX - 1;
 #[derive(Debug, Clone)]
 pub struct Lookup(Values);
 
+fn found(code: Option<u64>) -> u32 {
+    code.and_then(|c| u32::try_from(c).ok()).unwrap_or(UNKNOWN)
+}
+
+#[inline]
+fn text_code(
+    short: &Table<u128>,
+    long: &HashMap<Box<[u8]>, u64, FastState>,
+    array: &StringViewArray,
+    row: usize,
+) -> Option<u64> {
+    let view = array.views()[row];
+    if inline(view).is_some() {
+        short.get(view)
+    } else {
+        long.get(array.value(row).as_bytes()).copied()
+    }
+}
+
 impl Lookup {
     /// Known values and the code of each.
     pub fn new(values: &ArrayRef, codes: &[u32]) -> Result<Self> {
@@ -577,20 +594,30 @@ impl Lookup {
 
     #[inline]
     fn code(&self, keys: &BatchKeys, row: usize) -> u32 {
-        let code = match (&self.0, keys) {
-            (Values::Small(table), BatchKeys::Small(keys, _)) => table.get(keys[row]),
-            (Values::Wide(table), BatchKeys::Wide(keys, _)) => table.get(keys[row]),
+        match (&self.0, keys) {
+            (Values::Small(table), BatchKeys::Small(keys, _)) => found(table.get(keys[row])),
+            (Values::Wide(table), BatchKeys::Wide(keys, _)) => found(table.get(keys[row])),
             (Values::Text { short, long, .. }, BatchKeys::Text(array)) => {
-                let view = array.views()[row];
-                if inline(view).is_some() {
-                    short.get(view)
-                } else {
-                    long.get(array.value(row).as_bytes()).copied()
-                }
+                found(text_code(short, long, array, row))
             }
-            _ => None,
-        };
-        code.and_then(|c| u32::try_from(c).ok()).unwrap_or(UNKNOWN)
+            _ => UNKNOWN,
+        }
+    }
+
+    /// The code of each row that is not missing: as [`Self::code`], the type looked at once.
+    fn write(&self, keys: &BatchKeys, out: &mut [u32]) {
+        let (rows, nulls) = (out.len(), keys.nulls());
+        match (&self.0, keys) {
+            (Values::Small(table), BatchKeys::Small(keys, _)) => {
+                for_each_valid(rows, nulls, |i| out[i] = found(table.get(keys[i])));
+            }
+            (Values::Text { short, long, .. }, BatchKeys::Text(array)) => {
+                for_each_valid(rows, nulls, |i| {
+                    out[i] = found(text_code(short, long, array, i))
+                });
+            }
+            _ => for_each_valid(rows, nulls, |i| out[i] = self.code(keys, i)),
+        }
     }
 
     /// The code of each row: [`MISSING`] or [`UNKNOWN`] for a row that has none.
@@ -626,7 +653,7 @@ impl Lookup {
         match groups {
             Groups::One => {
                 if let (false, Some(lookup)) = (out.is_empty(), of_group(lookups, groups, 0)?) {
-                    for_each_valid(out.len(), nulls, |i| out[i] = lookup.code(&keys, i));
+                    lookup.write(&keys, &mut out);
                 }
             }
             Groups::Each(index) => {

@@ -18,8 +18,6 @@ pub mod quantiles;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
-mod timing_tmp;
 mod udf;
 
 use std::fmt::Debug;

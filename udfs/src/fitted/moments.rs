@@ -421,10 +421,11 @@ fn compare(a: &[u64], b: &[u64]) -> Ordering {
 /// `a -= b`, where `a >= b`.
 fn subtract(a: &mut Vec<u64>, b: &[u64]) {
     let mut borrow = false;
-    for i in 0..a.len() {
-        let (d, x) = a[i].overflowing_sub(b.get(i).copied().unwrap_or(0));
+    let parts = b.iter().copied().chain(std::iter::repeat(0));
+    for (limb, part) in a.iter_mut().zip(parts) {
+        let (d, x) = limb.overflowing_sub(part);
         let (d, y) = d.overflowing_sub(u64::from(borrow));
-        a[i] = d;
+        *limb = d;
         borrow = x | y;
     }
     trim(a);

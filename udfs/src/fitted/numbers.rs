@@ -1,9 +1,8 @@
 //! States over the numbers of one column, and kernels that map numbers to numbers.
 //!
-//! Statistics are of the *finite* numbers: NULL and NaN are missing, and an infinity, which would make
-//! every mean infinite and every scaled value NaN, takes no part in them either.
+//! NULL and NaN are missing. An infinity, which would make every mean infinite and every scaled value NaN, takes
+//! no part in means, deviations and extents; to quantiles it is a number beyond all others.
 
-use std::cell::RefCell;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,16 +11,16 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, PrimitiveArray, StructArray,
     new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 use datafusion_common::{Result, exec_err, internal_err};
 
 use super::{Groups, State};
 
-/// A state over the finite numbers of one column of `Float64` or `Float32`.
+/// A state over the numbers of one column of `Float64` or `Float32`.
 pub trait Numbers: Debug + Default + Send + Sync + 'static {
-    /// Takes numbers; those that are not finite are to be passed over.
+    /// Takes numbers; NaN is to be passed over.
     fn add(&mut self, values: &[f64]);
 
     /// Takes what another state has gathered.
@@ -45,18 +44,12 @@ impl<N: Numbers> State for N {
     fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
         let runs = Runs::of(groups, states.len());
         let array = &values[0];
-        GROUPED.with_borrow_mut(|grouped| {
-            grouped.clear();
-            match array.data_type() {
-                DataType::Float64 => gather::<Float64Type>(array, &runs.order, grouped),
-                DataType::Float32 => gather::<Float32Type>(array, &runs.order, grouped),
-                other => return internal_err!("numbers are gathered of floats, not of {other}"),
-            }
-            for (group, rows) in &runs.runs {
-                states[*group].add(&grouped[rows.clone()]);
-            }
-            Ok(())
-        })
+        match array.data_type() {
+            DataType::Float64 => add_runs::<_, Float64Type>(states, &runs, array),
+            DataType::Float32 => add_runs::<_, Float32Type>(states, &runs, array),
+            other => return internal_err!("numbers are gathered of floats, not of {other}"),
+        }
+        Ok(())
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -84,28 +77,26 @@ impl<N: Numbers> State for N {
     }
 }
 
-thread_local! {
-    /// The rows of a batch, group by group.
-    static GROUPED: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The rows in the order of `order`, missing ones as NaN.
-fn gather<T>(array: &ArrayRef, order: &[u32], out: &mut Vec<f64>)
+/// Adds the numbers that are not NULL to the states of their groups.
+fn add_runs<N: Numbers, T>(states: &mut [N], runs: &Runs, array: &ArrayRef)
 where
     T: ArrowPrimitiveType<Native: Into<f64>>,
 {
     let array: &PrimitiveArray<T> = array.as_primitive();
     let values = array.values();
-    match array.nulls().filter(|n| n.null_count() > 0) {
-        None => out.extend(order.iter().map(|i| -> f64 { values[*i as usize].into() })),
-        Some(nulls) => out.extend(order.iter().map(|i| {
-            let i = *i as usize;
-            if nulls.is_valid(i) {
-                values[i].into()
-            } else {
-                f64::NAN
+    let nulls = array.nulls().filter(|n| n.null_count() > 0);
+    let mut of_group: Vec<f64> = Vec::new();
+    for (group, rows) in &runs.runs {
+        of_group.clear();
+        let rows = runs.order[rows.clone()].iter().map(|i| *i as usize);
+        match nulls {
+            None => of_group.extend(rows.map(|i| -> f64 { values[i].into() })),
+            Some(nulls) => {
+                let rows = rows.filter(|i| nulls.is_valid(*i));
+                of_group.extend(rows.map(|i| -> f64 { values[i].into() }));
             }
-        })),
+        }
+        states[*group].add(&of_group);
     }
 }
 
@@ -153,27 +144,33 @@ impl Runs {
     /// Brings together the rows of each of `total` groups.
     pub fn of(groups: &[usize], total: usize) -> Self {
         let rows = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-        let mut order: Vec<u32>;
+        let mut runs = Vec::new();
         if total <= 4 * groups.len() {
-            let mut next = vec![0u32; total + 1];
+            let mut next = vec![0u32; total];
             for group in groups {
-                next[group + 1] += 1;
-            }
-            for i in 0..total {
-                next[i + 1] += next[i];
-            }
-            order = vec![0; groups.len()];
-            for (row, group) in (0..rows).zip(groups) {
-                order[next[*group] as usize] = row;
                 next[*group] += 1;
             }
-        } else {
-            order = (0..rows).collect();
-            if !groups.is_sorted() {
-                order.sort_by_key(|i| groups[*i as usize]);
+            let mut start = 0;
+            for (group, n) in next.iter_mut().enumerate() {
+                let rows = *n as usize;
+                *n = start as u32;
+                if rows > 0 {
+                    runs.push((group, start..start + rows));
+                    start += rows;
+                }
             }
+            let mut order = vec![0; groups.len()];
+            for (row, group) in (0..rows).zip(groups) {
+                let at = &mut next[*group];
+                order[*at as usize] = row;
+                *at += 1;
+            }
+            return Self { order, runs };
         }
-        let mut runs = Vec::new();
+        let mut order: Vec<u32> = (0..rows).collect();
+        if !groups.is_sorted() {
+            order.sort_by_key(|i| groups[*i as usize]);
+        }
         let mut start = 0;
         for run in order.chunk_by(|a, b| groups[*a as usize] == groups[*b as usize]) {
             runs.push((groups[run[0] as usize], start..start + run.len()));
@@ -269,37 +266,30 @@ pub fn of_group<'a, P>(prepared: &'a [P], groups: Groups<'_>, row: usize) -> Res
     }
 }
 
-/// Maps numbers by the parameters of their group, in `f64`; `Float32` stays. NULL stays NULL, and all is
-/// NULL where the parameters are missing.
+/// Maps numbers by the parameters of their group, in `f64`; `Float32` stays. What is missing, NULL or NaN,
+/// becomes NULL, and all is NULL where the parameters are missing.
 pub fn map_floats<P>(
     array: &ArrayRef,
     prepared: &[Option<P>],
     groups: Groups<'_>,
     f: impl Fn(f64, &P) -> f64,
 ) -> Result<ArrayRef> {
-    if array.is_empty() {
-        return Ok(Arc::clone(array));
-    }
     match array.data_type() {
-        DataType::Float64 => {
-            map::<_, Float64Type, Float64Type>(array, prepared, groups, |x, p| Some(f(x, p)))
-        }
+        DataType::Float64 => map::<_, Float64Type, Float64Type>(array, prepared, groups, f),
         // rounded once, at the end
-        DataType::Float32 => map::<_, Float32Type, Float32Type>(array, prepared, groups, |x, p| {
-            #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
-            let y = f(x, p) as f32;
-            Some(y)
-        }),
+        DataType::Float32 => {
+            map::<_, Float32Type, Float32Type>(array, prepared, groups, |x, p| f(x, p) as f32)
+        }
         other => internal_err!("floats are expected, not {other}"),
     }
 }
 
-/// Maps numbers to values of another type by the parameters of their group; `None` is NULL.
+/// Maps numbers to values of another type: otherwise as [`map_floats`].
 pub fn map_numbers<P, O: ArrowPrimitiveType>(
     array: &ArrayRef,
     prepared: &[Option<P>],
     groups: Groups<'_>,
-    f: impl Fn(f64, &P) -> Option<O::Native>,
+    f: impl Fn(f64, &P) -> O::Native,
 ) -> Result<ArrayRef> {
     match array.data_type() {
         DataType::Float64 => map::<_, Float64Type, O>(array, prepared, groups, f),
@@ -312,67 +302,60 @@ fn map<P, I, O>(
     array: &ArrayRef,
     prepared: &[Option<P>],
     groups: Groups<'_>,
-    f: impl Fn(f64, &P) -> Option<O::Native>,
+    f: impl Fn(f64, &P) -> O::Native,
 ) -> Result<ArrayRef>
 where
     I: ArrowPrimitiveType<Native: Into<f64>>,
     O: ArrowPrimitiveType,
 {
     let array: &PrimitiveArray<I> = array.as_primitive();
-    let rows = array.values().iter();
-    match groups {
+    let numbers = array.values().iter().map(|x| -> f64 { (*x).into() });
+    let mut nulls = present(array);
+    let values: Vec<O::Native> = match groups {
+        Groups::One if array.is_empty() => Vec::new(),
         Groups::One => match of_group(prepared, groups, 0)? {
-            None => Ok(new_null_array(&O::DATA_TYPE, array.len())),
-            Some(params) => {
-                let mut missing = false;
-                let values: Vec<O::Native> = rows
-                    .map(|x| {
-                        f((*x).into(), params).unwrap_or_else(|| {
-                            missing = true;
-                            O::Native::default()
-                        })
-                    })
-                    .collect();
-                if !missing {
-                    let mapped =
-                        PrimitiveArray::<O>::try_new(values.into(), array.nulls().cloned());
-                    return Ok(Arc::new(mapped?));
-                }
-                let mapped: PrimitiveArray<O> =
-                    array.iter().map(|x| f(x?.into(), params)).collect();
-                Ok(Arc::new(mapped))
-            }
+            None => return Ok(new_null_array(&O::DATA_TYPE, array.len())),
+            Some(params) => numbers.map(|x| f(x, params)).collect(),
         },
         Groups::Each(index) => {
             if let Some(beyond) = index.iter().find(|i| **i as usize >= prepared.len()) {
                 return exec_err!("the fits have no group {beyond}");
             }
-            if prepared.iter().all(Option::is_some) {
-                let mut missing = false;
-                let values: Vec<O::Native> = rows
-                    .zip(index)
-                    .map(|(x, group)| {
-                        prepared[*group as usize]
-                            .as_ref()
-                            .and_then(|params| f((*x).into(), params))
-                            .unwrap_or_else(|| {
-                                missing = true;
-                                O::Native::default()
-                            })
-                    })
-                    .collect();
-                if !missing {
-                    let mapped =
-                        PrimitiveArray::<O>::try_new(values.into(), array.nulls().cloned());
-                    return Ok(Arc::new(mapped?));
-                }
+            if prepared.iter().any(Option::is_none) {
+                let fitted = BooleanBuffer::collect_bool(index.len(), |i| {
+                    prepared[index[i] as usize].is_some()
+                });
+                nulls = NullBuffer::union(nulls.as_ref(), Some(&NullBuffer::new(fitted)));
             }
-            let mapped: PrimitiveArray<O> = array
-                .iter()
+            numbers
                 .zip(index)
-                .map(|(x, group)| f(x?.into(), prepared[*group as usize].as_ref()?))
-                .collect();
-            Ok(Arc::new(mapped))
+                .map(|(x, group)| {
+                    prepared[*group as usize]
+                        .as_ref()
+                        .map_or_else(Default::default, |params| f(x, params))
+                })
+                .collect()
         }
+    };
+    let mapped = PrimitiveArray::<O>::try_new(values.into(), nulls)?;
+    Ok(Arc::new(mapped))
+}
+
+/// Which rows are there: neither NULL nor NaN. `None`: all are.
+pub fn present<I>(array: &PrimitiveArray<I>) -> Option<NullBuffer>
+where
+    I: ArrowPrimitiveType<Native: Into<f64>>,
+{
+    let is_nan = |x: I::Native| -> bool {
+        let x: f64 = x.into();
+        x.is_nan()
+    };
+    let values = array.values();
+    // without a way out in the middle, so that many are looked at at once
+    let nan = values.iter().fold(false, |nan, x| nan | is_nan(*x));
+    if !nan {
+        return array.nulls().filter(|n| n.null_count() > 0).cloned();
     }
+    let numbers = BooleanBuffer::collect_bool(values.len(), |i| !is_nan(values[i]));
+    NullBuffer::union(array.nulls(), Some(&NullBuffer::new(numbers))).filter(|n| n.null_count() > 0)
 }

@@ -1,8 +1,8 @@
 //! Exact quantiles, by numpy's linear interpolation.
 //!
-//! While the distinct values are few they are counted in a table, and the number of rows does not matter;
-//! beyond that, further values are kept as they are. Which value went where depends on the order of the
-//! rows, what is read from the whole does not.
+//! Whole numbers within a narrow range are counted in an array, other values in a hash table while the
+//! distinct ones are few, so that the number of rows does not matter; beyond that, further values are kept
+//! as they are. Which value went where depends on the order of the rows, what is read from the whole does not.
 
 use super::numbers::{Numbers, Reader};
 use super::table::Table;
@@ -10,16 +10,107 @@ use super::table::Table;
 /// Distinct values that are counted; a table of so many has 2 MiB.
 const COUNTED: usize = 65_536;
 
-/// All finite numbers seen, as counts of values.
+/// Rows after which almost only new values mean that counting them does not pay.
+const TRIED: u64 = 8192;
+/// Values looked at together.
+const CHUNK: usize = 1024;
+/// 1.5 * 2^52: adding and taking it away again rounds to a whole number.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+
+/// All numbers seen but NaN, as counts of values; an infinity is one beyond all others.
 #[derive(Debug, Clone, Default)]
 pub struct Quantiles {
+    whole: Whole,
     counted: Table<i64>,
+    /// Rows in `counted`.
+    rows: u64,
     /// Values seen after `counted` was full.
     plain: Vec<i64>,
     full: bool,
 }
 
-/// A finite float as an integer of the same order; -0.0 is 0.0.
+/// How often each whole number of a range was seen.
+#[derive(Debug, Clone, Default)]
+struct Whole {
+    low: i32,
+    counts: Vec<u64>,
+    rows: u64,
+}
+
+impl Whole {
+    /// Takes the values if all are whole numbers and the range, as wide as it then is, is worth its memory.
+    fn add(&mut self, values: &[f64]) -> bool {
+        const LANES: usize = 8;
+        let mut low = [f64::INFINITY; LANES];
+        let mut high = [f64::NEG_INFINITY; LANES];
+        let mut whole = [true; LANES];
+        let mut look = |i: usize, x: f64| {
+            whole[i] &= (x + ROUNDER) - ROUNDER == x;
+            low[i] = if x < low[i] { x } else { low[i] };
+            high[i] = if x > high[i] { x } else { high[i] };
+        };
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (i, x) in chunk.iter().enumerate() {
+                look(i, *x);
+            }
+        }
+        for (i, x) in rest.iter().enumerate() {
+            look(i, *x);
+        }
+        let low = low.into_iter().fold(f64::INFINITY, f64::min);
+        let high = high.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        if whole.contains(&false) || !self.open(low, high, values.len() as u64) {
+            return false;
+        }
+        for x in values {
+            #[expect(clippy::cast_possible_truncation, reason = "a small whole number")]
+            let at = (*x as i32 - self.low) as usize;
+            self.counts[at] += 1;
+        }
+        self.rows += values.len() as u64;
+        true
+    }
+
+    /// Makes room for a range of values of so many rows; false if they are too few for it.
+    fn open(&mut self, low: f64, high: f64, rows: u64) -> bool {
+        let limit = f64::from(i32::MAX / 4);
+        if !(low >= -limit && high <= limit) {
+            return false;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "within the limit")]
+        let (mut low, mut high) = (low as i32, high as i32);
+        if !self.counts.is_empty() {
+            low = low.min(self.low);
+            high = high.max(self.low + self.counts.len() as i32 - 1);
+        }
+        let size = (high - low) as usize + 1;
+        if size == self.counts.len() {
+            return true;
+        }
+        if size > COUNTED || size as u64 > 4 * (self.rows + rows) {
+            return false;
+        }
+        if self.counts.is_empty() {
+            self.low = low;
+        }
+        let before = (self.low - low) as usize;
+        self.counts.splice(0..0, std::iter::repeat_n(0, before));
+        self.counts.resize(size, 0);
+        self.low = low;
+        true
+    }
+
+    /// Keys and counts, in order.
+    fn iter(&self) -> impl Iterator<Item = (i64, u64)> {
+        (self.low..)
+            .zip(&self.counts)
+            .filter(|(_, n)| **n > 0)
+            .map(|(x, n)| (order_key(f64::from(x)), *n))
+    }
+}
+
+/// A float that is not NaN as an integer of the same order; -0.0 is 0.0.
 #[inline]
 pub fn order_key(x: f64) -> i64 {
     let bits = (x + 0.0).to_bits().cast_signed();
@@ -36,13 +127,12 @@ pub fn of_order_key(key: i64) -> f64 {
 impl Quantiles {
     /// The quantiles at `fractions`, each within 0..=1; `None` if nothing was seen.
     pub fn quantiles(&mut self, fractions: &[f64]) -> Option<Vec<f64>> {
-        if self.counted.len() == 0 && self.plain.is_empty() {
+        let counted = self.whole.rows + self.rows;
+        if counted == 0 && self.plain.is_empty() {
             return None;
         }
-        let counted: u64 = self.counted.iter().map(|(_, n)| n).sum();
         if self.plain.is_empty() {
-            let sorted = self.counted.sorted();
-            return Some(of_counted(&sorted, counted, fractions));
+            return Some(of_counted(&self.sorted(), counted, fractions));
         }
         if counted <= self.plain.len() as u64 {
             self.expand();
@@ -50,7 +140,7 @@ impl Quantiles {
         }
         // a full table that stands for many rows: counting all of it is cheaper than writing it out
         self.plain.sort_unstable();
-        let mut all = self.counted.sorted();
+        let mut all = self.sorted();
         all.extend(
             self.plain
                 .chunk_by(|a, b| a == b)
@@ -63,25 +153,62 @@ impl Quantiles {
 
     /// The median of the distances from `center`: the MAD, if `center` is the median.
     pub fn median_distance(&mut self, center: f64) -> Option<f64> {
-        let distance = |key: i64| order_key((of_order_key(key) - center).abs());
-        let mut distances = Self {
-            counted: Table::default(),
-            plain: self.plain.iter().map(|key| distance(*key)).collect(),
-            full: true,
+        let distance = |key: i64| {
+            let x = of_order_key(key);
+            // an infinity has no distance from itself
+            order_key(if x == center { 0.0 } else { (x - center).abs() })
         };
-        for (key, n) in self.counted.iter() {
+        let mut distances = Self {
+            plain: self.plain.iter().map(|key| distance(*key)).collect(),
+            rows: self.whole.rows + self.rows,
+            ..Self::default()
+        };
+        for (key, n) in self.whole.iter().chain(self.counted.iter()) {
             distances.counted.add(distance(key), n);
         }
         distances.quantiles(&[0.5]).map(|q| q[0])
     }
 
+    /// The counted values in order; a value may come twice.
+    fn sorted(&self) -> Vec<(i64, u64)> {
+        let mut sorted: Vec<_> = self.whole.iter().chain(self.counted.iter()).collect();
+        sorted.sort_unstable();
+        sorted
+    }
+
     /// Moves the counted values to the plain ones.
     fn expand(&mut self) {
-        for (key, n) in self.counted.iter() {
+        let counted = std::mem::take(&mut self.counted);
+        let whole = std::mem::take(&mut self.whole);
+        self.rows = 0;
+        for (key, n) in whole.iter().chain(counted.iter()) {
             let n = usize::try_from(n).unwrap_or(usize::MAX);
             self.plain.extend(std::iter::repeat_n(key, n));
         }
-        self.counted = Table::default();
+    }
+
+    fn count(&mut self, key: i64, n: u64) {
+        self.counted.add(key, n);
+        self.rows += n;
+    }
+
+    /// Takes numbers that are not all whole ones of a narrow range.
+    fn add_reals(&mut self, values: &[f64]) {
+        let present = values.iter().filter(|x| !x.is_nan());
+        if self.full {
+            if !values.iter().fold(false, |nan, x| nan | x.is_nan()) {
+                self.plain.extend(values.iter().map(|x| order_key(*x)));
+            } else {
+                self.plain.extend(present.map(|x| order_key(*x)));
+            }
+            return;
+        }
+        for x in present {
+            self.count(order_key(*x), 1);
+        }
+        let distinct = self.counted.len();
+        let tried = (TRIED..2 * TRIED).contains(&self.rows);
+        self.full = distinct > COUNTED || (tried && 10 * distinct as u64 > 9 * self.rows);
     }
 }
 
@@ -102,10 +229,15 @@ fn place(n: u64, fraction: f64) -> (u64, u64, f64) {
     (lower, (lower + 1).min(n - 1), at - below)
 }
 
-/// numpy's interpolation, which never leaves the two values' range.
+/// numpy's interpolation, which never leaves the two values' range. Where it has no answer, between two
+/// infinities, that of the nearer.
 fn between(a: f64, b: f64, t: f64) -> f64 {
     let difference = b - a;
-    if difference.is_infinite() {
+    if t == 0.0 || a == b {
+        a
+    } else if a == f64::NEG_INFINITY && b == f64::INFINITY {
+        if t < 0.5 { a } else { b }
+    } else if difference.is_infinite() {
         a * (1.0 - t) + b * t
     } else if t >= 0.5 {
         b - difference * (1.0 - t)
@@ -165,31 +297,39 @@ fn select(values: &mut [i64], first: usize, ranks: &[usize]) {
 
 impl Numbers for Quantiles {
     fn add(&mut self, values: &[f64]) {
-        let mut rest = values.iter();
-        if !self.full {
-            for x in rest.by_ref() {
-                if x.is_finite() {
-                    self.counted.add(order_key(*x), 1);
-                    if self.counted.len() > COUNTED {
-                        self.full = true;
-                        break;
-                    }
-                }
+        for chunk in values.chunks(CHUNK) {
+            if !self.whole.add(chunk) {
+                self.add_reals(chunk);
             }
         }
-        self.plain
-            .extend(rest.filter(|x| x.is_finite()).map(|x| order_key(*x)));
     }
 
     fn absorb(&mut self, mut other: Self) {
-        if self.counted.len() == 0 && self.plain.is_empty() {
+        if self.rows + self.whole.rows == 0 && self.plain.is_empty() {
             *self = other;
             return;
         }
         if self.counted.len() < other.counted.len() {
             std::mem::swap(self, &mut other);
         }
-        self.counted.absorb(&other.counted);
+        for (key, n) in other.counted.iter() {
+            self.count(key, n);
+        }
+        let low = f64::from(other.whole.low);
+        let high = low + other.whole.counts.len() as f64 - 1.0;
+        if other.whole.counts.is_empty() {
+            // nothing to take
+        } else if self.whole.open(low, high, other.whole.rows) {
+            let at = (other.whole.low - self.whole.low) as usize;
+            for (count, n) in self.whole.counts[at..].iter_mut().zip(&other.whole.counts) {
+                *count += n;
+            }
+            self.whole.rows += other.whole.rows;
+        } else {
+            for (key, n) in other.whole.iter() {
+                self.count(key, n);
+            }
+        }
         if self.plain.is_empty() {
             self.plain = other.plain;
         } else {
@@ -199,9 +339,18 @@ impl Numbers for Quantiles {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.reserve(24 + 16 * self.counted.len() + 8 * self.plain.len());
         out.push(u8::from(self.full));
         self.counted.write(out);
+        let whole = self.whole.iter().count();
+        out.reserve(16 + 12 * whole + 8 * self.plain.len());
+        out.extend((whole as u64).to_le_bytes());
+        for (x, n) in (self.whole.low..)
+            .zip(&self.whole.counts)
+            .filter(|(_, n)| **n > 0)
+        {
+            out.extend(x.to_le_bytes());
+            out.extend(n.to_le_bytes());
+        }
         out.extend((self.plain.len() as u64).to_le_bytes());
         for key in &self.plain {
             out.extend(key.to_le_bytes());
@@ -209,22 +358,44 @@ impl Numbers for Quantiles {
     }
 
     fn read(bytes: &mut Reader<'_>) -> Option<Self> {
-        let full = bytes.u8()? != 0;
-        let mut counted = Table::default();
+        let mut state = Self {
+            full: bytes.u8()? != 0,
+            ..Self::default()
+        };
         for _ in 0..bytes.u64()? {
-            counted.add(bytes.u64()?.cast_signed(), bytes.u64()?);
+            state.count(bytes.u64()?.cast_signed(), bytes.u64()?);
+        }
+        let entries = bytes.length()?.checked_mul(12)?;
+        let (entries, _) = bytes.bytes(entries)?.as_chunks::<12>();
+        let entries: Vec<(i32, u64)> = entries
+            .iter()
+            .map(|[a, b, c, d, n @ ..]| {
+                (i32::from_le_bytes([*a, *b, *c, *d]), u64::from_le_bytes(*n))
+            })
+            .collect();
+        if let (Some((low, _)), Some((high, _))) = (entries.first(), entries.last()) {
+            state.whole.low = *low;
+            // written in order, and no wider than what was gathered
+            let size = usize::try_from(high.checked_sub(*low)?).ok()? + 1;
+            if size > COUNTED {
+                return None;
+            }
+            state.whole.counts = vec![0; size];
+            for (x, n) in &entries {
+                let at = usize::try_from(x.checked_sub(*low)?).ok()?;
+                *state.whole.counts.get_mut(at)? += n;
+                state.whole.rows += n;
+            }
         }
         let plain = bytes.length()?.checked_mul(8)?;
         let (plain, _) = bytes.bytes(plain)?.as_chunks::<8>();
-        Some(Self {
-            counted,
-            plain: plain.iter().map(|key| i64::from_le_bytes(*key)).collect(),
-            full,
-        })
+        state.plain = plain.iter().map(|key| i64::from_le_bytes(*key)).collect();
+        Some(state)
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.counted.bytes() + 8 * self.plain.capacity()
+        let whole = 8 * self.whole.counts.capacity();
+        size_of::<Self>() + whole + self.counted.bytes() + 8 * self.plain.capacity()
     }
 }
 
@@ -257,7 +428,7 @@ mod tests {
 
     #[test]
     fn linear_interpolation() {
-        let mut q = of(&[3.0, 1.0, f64::NAN, 2.0, f64::INFINITY, 10.0]);
+        let mut q = of(&[3.0, 1.0, f64::NAN, 2.0, 10.0]);
         let quantiles = q.quantiles(&[0.0, 0.25, 0.5, 0.75, 1.0]);
         assert_eq!(quantiles, Some(vec![1.0, 1.75, 2.5, 4.75, 10.0]));
         assert_eq!(of(&[]).quantiles(&[0.5]), None);
@@ -265,6 +436,16 @@ mod tests {
         assert_eq!(of(&[7.0]).quantiles(&FRACTIONS), Some(vec![7.0; 7]));
         let wide = of(&[-f64::MAX, f64::MAX]).quantiles(&[0.5]);
         assert_eq!(wide, Some(vec![0.0]));
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let mut q = of(&[high, 1.0, low, 3.0, 2.0]);
+        let quantiles = q.quantiles(&[0.0, 0.1, 0.5, 0.6, 0.75, 0.8, 1.0]);
+        assert_eq!(quantiles, Some(vec![low, low, 2.0, 2.4, 3.0, high, high]));
+        assert_eq!(q.median_distance(2.0), Some(1.0));
+        assert_eq!(
+            of(&[low, high]).quantiles(&[0.25, 0.5]),
+            Some(vec![low, high])
+        );
+        assert_eq!(of(&[high, high, 1.0]).median_distance(high), Some(0.0));
     }
 
     #[test]
@@ -285,9 +466,14 @@ mod tests {
             .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as f64)
             .collect();
         // a full table that stands for more rows than are plain
-        let mut skewed: Vec<f64> = (0..300_000).map(|i| f64::from(i % 66_000)).collect();
-        skewed.extend((0..1000).map(|i| f64::from(i) - 0.5));
-        for values in [few, many, skewed] {
+        let mut skewed: Vec<f64> = (0..300_000u64)
+            .map(|i| (i * i % 66_037) as f64 * 0.1)
+            .collect();
+        skewed.extend((0..40_000).map(|i| f64::from(i) * 0.01 - 0.005));
+        let mut mixed: Vec<f64> = (-500..500).map(f64::from).collect();
+        mixed.extend(&few);
+        mixed.extend((0..5000).map(|i| f64::from(i * i)));
+        for values in [few, many, skewed, mixed] {
             let expected: Vec<f64> = FRACTIONS.iter().map(|f| plainly(&values, *f)).collect();
             assert_eq!(of(&values).quantiles(&FRACTIONS), Some(expected.clone()));
             let (a, b) = values.split_at(values.len() / 3);
@@ -311,13 +497,19 @@ mod tests {
         values.extend([0.0, -0.0]);
         order_independent::<Quantiles, _>(&values, |q| bits(q.quantiles(&FRACTIONS)));
         order_independent::<Quantiles, _>(&[0.0, -0.0], |q| bits(q.quantiles(&FRACTIONS)));
+        let values: Vec<f64> = (0..3000)
+            .map(|i| f64::from(i * 7919 % 5003 - 900) * if i % 50 == 0 { 0.5 } else { 1.0 })
+            .collect();
+        order_independent::<Quantiles, _>(&values, |q| bits(q.quantiles(&FRACTIONS)));
     }
 
     #[test]
     fn few_values_take_little_memory() {
         let values: Vec<f64> = (0..1_000_000).map(|i| f64::from(i % 1000)).collect();
         assert!(of(&values).bytes() < 64 * 1024);
-        let distinct: Vec<f64> = (0..100_000).map(f64::from).collect();
-        assert!(of(&distinct).bytes() >= 16 * COUNTED);
+        let halves: Vec<f64> = values.iter().map(|x| x + 0.5).collect();
+        assert!(of(&halves).bytes() < 128 * 1024);
+        let distinct: Vec<f64> = (0..100_000).map(|i| f64::from(i) + 0.5).collect();
+        assert!(of(&distinct).bytes() >= 8 * 100_000);
     }
 }

@@ -46,6 +46,9 @@ impl Key for u128 {
     }
 }
 
+/// Slots of a table that fits a cache.
+const SMALL: usize = 16_384;
+
 /// Open addressing with linear probing, at most half full.
 #[derive(Debug, Clone)]
 pub struct Table<K> {
@@ -72,6 +75,11 @@ impl<K: Key> Table<K> {
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.used + usize::from(self.empty.is_some())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Bytes held on the heap.
@@ -119,7 +127,9 @@ impl<K: Key> Table<K> {
 
     #[cold]
     fn insert(&mut self, key: K, n: u64) {
-        if 2 * (self.used + 1) > self.slots.len() {
+        // small tables are kept emptier: a collision costs more than the memory
+        let room = if self.slots.len() <= SMALL { 4 } else { 2 };
+        if room * (self.used + 1) > self.slots.len() {
             let size = (2 * self.slots.len()).max(8);
             let old = std::mem::replace(&mut self.slots, vec![(K::EMPTY, 0); size]);
             self.shift = 64 - size.trailing_zeros();

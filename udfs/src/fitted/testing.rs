@@ -15,7 +15,7 @@ use datafusion_expr::function::AccumulatorArgs;
 use datafusion_expr::{Accumulator, ColumnarValue, EmitTo, GroupsAccumulator, ScalarFunctionArgs};
 
 use super::numbers::Numbers;
-use super::{Bound, Fitted, FittedUdf};
+use super::{Bound, Fitted, FittedUdf, State};
 
 pub type Given<'a> = &'a [(&'static str, ScalarValue)];
 

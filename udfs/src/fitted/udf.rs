@@ -109,6 +109,11 @@ impl Bound {
         args.saturating_sub(self.options.iter().count())
     }
 
+    /// The types the data arguments are cast to.
+    pub fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.fitted.coerce(types)
+    }
+
     /// The fields of the parameters, from the coerced types of the data arguments.
     pub fn params(&self, types: &[DataType]) -> Result<Fields> {
         self.fitted.params(types)
@@ -680,6 +685,12 @@ impl ScalarUDFImpl for Apply {
         Ok(Arc::new(Field::new(self.name(), output, true)))
     }
 
+    /// Keeps common-subexpression elimination away from the arguments: it would make a column of the one
+    /// struct of fits, a copy a row.
+    fn short_circuits(&self) -> bool {
+        true
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let data = self.types.len();
         let fits = scalar_struct(&args.args[data], &self.name)?;
@@ -799,6 +810,12 @@ impl ScalarUDFImpl for GroupIndex {
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::UInt32)
+    }
+
+    /// Keeps common-subexpression elimination away from the arguments: it would make a column of the one
+    /// struct of fits, a copy a row.
+    fn short_circuits(&self) -> bool {
+        true
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

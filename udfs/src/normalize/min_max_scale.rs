@@ -16,7 +16,7 @@ const SPEC: Spec = Spec {
     stage: Stage::Normalize,
     kind: Kind::Fitted,
     summary: "Brings the smallest value to `lo`, the largest to `hi` and those between in proportion; a constant \
-        becomes `lo`. NULL, NaN and infinite values take no part in the statistics and stay what they are.",
+        becomes `lo`. NULL, NaN and infinite values take no part in the statistics; NULL and NaN give NULL, an infinity stays.",
     params: &[
         Param::data("x", "a number; FLOAT stays FLOAT, all else gives DOUBLE"),
         Param::option("lo", "0", "where the minimum goes"),
@@ -118,16 +118,8 @@ impl Fitted for MinMaxScale {
         let span = self.hi - self.lo;
         let scale = |x: f64, unit: &Unit| self.lo + (x * unit.half - unit.min) / unit.range * span;
         if self.clip {
-            // by comparisons that keep NaN
             map_floats(&args[0], &prepared, groups, |x, p| {
-                let y = scale(x, p);
-                if y < self.lo {
-                    self.lo
-                } else if y > self.hi {
-                    self.hi
-                } else {
-                    y
-                }
+                scale(x, p).clamp(self.lo, self.hi)
             })
         } else {
             map_floats(&args[0], &prepared, groups, scale)
@@ -174,10 +166,10 @@ mod tests {
     fn scales_to_the_range() {
         let x = floats([Some(10.0), None, Some(30.0), Some(f64::NAN), Some(15.0)]);
         let y = fit_apply::<MinMaxScale>(&[], &[x.clone()]);
-        let expected = [Some(0.0), None, Some(1.0), Some(f64::NAN), Some(0.25)];
+        let expected = [Some(0.0), None, Some(1.0), None, Some(0.25)];
         assert_floats(&y, &expected);
         let y = fit_apply::<MinMaxScale>(&[("lo", (-1).into()), ("hi", 3.into())], &[x]);
-        let expected = [Some(-1.0), None, Some(3.0), Some(f64::NAN), Some(0.0)];
+        let expected = [Some(-1.0), None, Some(3.0), None, Some(0.0)];
         assert_floats(&y, &expected);
     }
 

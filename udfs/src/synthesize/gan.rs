@@ -156,7 +156,7 @@ impl Kind for GanKind {
                 },
                 help: "what the generator minimises: log(1 - D(G(z))) or -log D(G(z))",
             },
-            integer("epochs", 60, 1..=100_000, "passes over the rows"),
+            integer("epochs", 30, 1..=100_000, "passes over the rows"),
             integer("batch_size", 250, 1..=100_000, "rows a mini-batch"),
             integer(
                 "noise",
@@ -171,7 +171,7 @@ impl Kind for GanKind {
             ),
             widths(
                 "discriminator",
-                &[128, 128],
+                &[256, 256],
                 "widths of the discriminator's hidden layers",
             ),
             number(

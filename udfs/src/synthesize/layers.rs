@@ -156,7 +156,7 @@ impl Linear {
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+        x.matmul(&self.weight)? + each_row(&self.bias, x.dim(0)?)?
     }
 }
 
@@ -185,29 +185,45 @@ impl BatchNorm {
 
     /// Normalises by the running statistics.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.normalise(x, &self.mean, &self.variance)
+        let centred = (x - each_row(&self.mean, x.dim(0)?)?)?;
+        self.normalise(&centred, &self.variance)
     }
 
     /// Normalises by the batch's own statistics, and moves the running ones by `momentum` to them.
     pub fn forward_train(&self, x: &Tensor, momentum: f64) -> Result<Tensor> {
         let rows = x.dim(0)? as f64;
-        let mean = x.mean(0)?;
-        let variance = x.broadcast_sub(&mean)?.sqr()?.mean(0)?;
+        let mean = column_means(x)?;
+        let centred = (x - each_row(&mean, x.dim(0)?)?)?;
+        let variance = column_means(&centred.sqr()?)?;
         // The running variance is the unbiased one, as for any estimate of a population's.
         let unbiased = (variance.detach() * (rows / (rows - 1.0).max(1.0)))?;
         for (running, batch) in [(&self.mean, mean.detach()), (&self.variance, unbiased)] {
             let moved = ((running.detach() * (1.0 - momentum))? + (batch * momentum)?)?;
             Var::from_tensor(running)?.set(&moved)?;
         }
-        self.normalise(x, &mean, &variance)
+        self.normalise(&centred, &variance)
     }
 
-    fn normalise(&self, x: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
-        let scale = self.scale.div(&(variance + BATCH_NORM_EPSILON)?.sqrt()?)?;
-        x.broadcast_sub(mean)?
-            .broadcast_mul(&scale)?
-            .broadcast_add(&self.shift)
+    fn normalise(&self, centred: &Tensor, variance: &Tensor) -> Result<Tensor> {
+        let rows = centred.dim(0)?;
+        let deviation = (variance + BATCH_NORM_EPSILON)?.sqrt()?;
+        let scale = each_row(&(&self.scale / deviation)?, rows)?;
+        (centred * scale)? + each_row(&self.shift, rows)?
     }
+}
+
+/// A vector in each of so many rows. The outer product with ones is a broadcast whose gradient is a
+/// matrix product too; candle's own sums over rows go element by element.
+fn each_row(vector: &Tensor, rows: usize) -> Result<Tensor> {
+    let ones = Tensor::ones((rows, 1), vector.dtype(), vector.device())?;
+    ones.matmul(&vector.unsqueeze(0)?)
+}
+
+/// The mean of every column.
+fn column_means(x: &Tensor) -> Result<Tensor> {
+    let rows = x.dim(0)?;
+    let shares = Tensor::full(1.0 / rows as f32, (1, rows), x.device())?;
+    shares.matmul(x)?.squeeze(0)
 }
 
 /// `max(x, slope x)`.

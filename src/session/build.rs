@@ -1,0 +1,115 @@
+//! The DataFusion session with everything of ours in it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::context::{QueryPlanner, SessionContext};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawWindowExpr};
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use seedbed_udfs::fitted::FittedWindow;
+use seedbed_udfs::registry::{Function, functions};
+
+use super::{Env, settings};
+use crate::Options;
+use crate::plan::{GanSample, LowerFits, ShareSpools, SpoolPlanner, Trainer};
+use crate::sql::relation::{Relations, fold};
+use crate::sql::relations;
+
+/// Opens the session.
+pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
+    let config = settings::config(options)?;
+    let runtime = settings::runtime(options)?;
+    let trainer = Trainer::new(Arc::new(env.store()?), env.progress().clone(), 1);
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_query_planner(Arc::new(Planner {
+            extensions: vec![Arc::new(trainer), Arc::new(SpoolPlanner)],
+        }))
+        .with_analyzer_rule(Arc::new(LowerFits))
+        .with_physical_optimizer_rule(Arc::new(ShareSpools))
+        .with_relation_planners(vec![Arc::new(Relations::new(
+            relations::all(),
+            env.clone(),
+        ))]);
+    builder
+        .expr_planners()
+        .get_or_insert_default()
+        .insert(0, Arc::new(BindFits));
+    let ctx = SessionContext::new_with_state(builder.build());
+    for function in functions() {
+        match function {
+            Function::RowWise(_, udf) => ctx.register_udf(udf.as_ref().clone()),
+            Function::Fitted(_, fitted) => ctx.register_udwf(fitted.window_udf()),
+        }
+    }
+    ctx.register_udf(GanSample::udf(env.clone()));
+    env.attach(&ctx);
+    Ok(ctx)
+}
+
+/// DataFusion's planner with our operators.
+struct Planner {
+    extensions: Vec<Arc<dyn ExtensionPlanner + Send + Sync>>,
+}
+
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Planner")
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        DefaultPhysicalPlanner::with_extension_planners(self.extensions.clone())
+            .create_physical_plan(plan, session)
+            .await
+    }
+}
+
+/// Gives a fitted call its options while planning: they are constants among its arguments.
+#[derive(Debug)]
+struct BindFits;
+
+impl ExprPlanner for BindFits {
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        let WindowFunctionDefinition::WindowUDF(udf) = &raw.func_def else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        let Some(window) = udf.inner().downcast_ref::<FittedWindow>() else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        let function = window.function();
+        let spec = function.spec();
+        let options = spec.params.iter().filter(|p| p.option).count();
+        let Some(first) = raw.args.len().checked_sub(options) else {
+            return internal_err!("{}: its defaults are not filled in", spec.name);
+        };
+        let mut values = Vec::with_capacity(options);
+        for (arg, param) in raw.args[first..]
+            .iter_mut()
+            .zip(spec.params.iter().filter(|p| p.option))
+        {
+            let value = fold(arg.clone()).map_err(|e| {
+                e.context(format!("{}: {} must be a constant", spec.name, param.name))
+            })?;
+            *arg = Expr::Literal(value.clone(), None);
+            values.push(value);
+        }
+        let bound = function.bind(values)?;
+        raw.func_def = WindowFunctionDefinition::WindowUDF(Arc::new(bound.window_udf()));
+        Ok(PlannerResult::Original(raw))
+    }
+}

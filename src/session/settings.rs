@@ -1,0 +1,228 @@
+//! Settings of a session: ours under `seedbed.`, and how DataFusion's are chosen.
+
+use std::any::Any;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::common::{Result, config_err, plan_err};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::SessionConfig;
+use seedbed_udfs::options::nearest;
+use sysinfo::System;
+
+use crate::Options;
+
+/// How long a listing of files is trusted: files that appear are seen after this at the latest.
+const LISTING_TTL: Duration = Duration::from_secs(1);
+
+/// How many of the largest users of memory an error names when memory runs out.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+
+/// The values of `seedbed.fit_strategy`.
+const FIT_STRATEGIES: [&str; 3] = ["auto", "rescan", "spool"];
+
+/// Each setting: its full name, and what SHOW says about it.
+const SETTINGS: [(&str, &str); 4] = [
+    (
+        "seedbed.seed",
+        "Seed of every function, sample and training that is given none. A whole number from 0.",
+    ),
+    (
+        "seedbed.progress",
+        "Whether a running statement counts what it has done, for a bar at the prompt. true or false.",
+    ),
+    (
+        "seedbed.fit_strategy",
+        "How fitted functions read their input twice: 'rescan' runs it again, 'spool' keeps a copy that \
+         may go to disk, 'auto' chooses by cost and by what can be run again.",
+    ),
+    (
+        "seedbed.train_threads",
+        "How many models may train at the same time in this session. A whole number from 1.",
+    ),
+];
+
+/// The settings under `seedbed.`, changed with SET and seen with SHOW.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Of every function that is given none.
+    pub seed: u64,
+    /// Whether statements count what they have done.
+    pub progress: bool,
+    /// `auto`, `rescan` or `spool`.
+    pub fit_strategy: String,
+    /// Trainings at once.
+    pub train_threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            progress: true,
+            fit_strategy: "auto".to_string(),
+            train_threads: 1,
+        }
+    }
+}
+
+impl ConfigExtension for Settings {
+    const PREFIX: &'static str = "seedbed";
+}
+
+impl ExtensionOptions for Settings {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let value = value.trim();
+        match key {
+            "seed" => match value.parse() {
+                Ok(seed) => self.seed = seed,
+                Err(_) => {
+                    return config_err!(
+                        "seedbed.seed is a whole number from 0 to {}, not '{value}'; \
+                         for example SET seedbed.seed = 7",
+                        u64::MAX
+                    );
+                }
+            },
+            "progress" => match value.to_lowercase().as_str() {
+                "true" | "on" => self.progress = true,
+                "false" | "off" => self.progress = false,
+                _ => return config_err!("seedbed.progress is true or false, not '{value}'"),
+            },
+            "fit_strategy" => {
+                let lower = value.to_lowercase();
+                if !FIT_STRATEGIES.contains(&lower.as_str()) {
+                    return config_err!(
+                        "seedbed.fit_strategy is 'auto', 'rescan' or 'spool', not '{value}'{}",
+                        meant(&lower, FIT_STRATEGIES)
+                    );
+                }
+                self.fit_strategy = lower;
+            }
+            "train_threads" => match value.parse() {
+                Ok(threads) if threads > 0 => self.train_threads = threads,
+                _ => {
+                    return config_err!(
+                        "seedbed.train_threads is a whole number from 1, not '{value}'"
+                    );
+                }
+            },
+            _ => {
+                let full = format!("seedbed.{key}");
+                let names = SETTINGS.map(|(name, _)| name);
+                return config_err!(
+                    "there is no setting {full}{}; the settings are: {}",
+                    meant(&full, names),
+                    names.join(", ")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        let values = [
+            self.seed.to_string(),
+            self.progress.to_string(),
+            self.fit_strategy.clone(),
+            self.train_threads.to_string(),
+        ];
+        // an extension's entries are listed as they are: the prefix has to be in the key
+        SETTINGS
+            .into_iter()
+            .zip(values)
+            .map(|((name, description), value)| ConfigEntry {
+                key: name.to_string(),
+                value: Some(value),
+                description,
+            })
+            .collect()
+    }
+}
+
+/// `; did you mean 'x'?`, when a name is near enough to be meant.
+fn meant<const N: usize>(name: &str, known: [&str; N]) -> String {
+    nearest(name, known)
+        .map(|known| format!("; did you mean '{known}'?"))
+        .unwrap_or_default()
+}
+
+/// DataFusion's settings for a session opened with these options, ours among them.
+pub fn config(options: &Options) -> Result<SessionConfig> {
+    if options.threads == Some(0) {
+        return plan_err!("the number of threads is at least 1; leave it out to use all cores");
+    }
+    if options.batch_size == Some(0) {
+        return plan_err!("the batch size is at least 1 row; leave it out for the default");
+    }
+    let threads = options
+        .threads
+        .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
+    let mut config = SessionConfig::new()
+        .with_target_partitions(threads)
+        .with_information_schema(true);
+    if let Some(rows) = options.batch_size {
+        config = config.with_batch_size(rows);
+    }
+    // errors point at the place in the statement
+    config.options_mut().sql_parser.collect_spans = true;
+    config.options_mut().extensions.insert(Settings {
+        seed: options.seed.unwrap_or_default(),
+        ..Settings::default()
+    });
+    Ok(config)
+}
+
+/// What the session's statements share to run: memory, spill files, caches.
+pub fn runtime(options: &Options) -> Result<Arc<RuntimeEnv>> {
+    let limit = match options.memory_limit {
+        Some(0) => {
+            return plan_err!(
+                "the memory limit is at least 1 byte; leave it out for 80 % of the machine's memory"
+            );
+        }
+        Some(limit) => limit,
+        None => default_memory_limit(),
+    };
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory),
+        )
+        .with_object_list_cache_ttl(Some(LISTING_TTL))
+        .build_arc()
+}
+
+/// 80 % of the machine's memory, or of what a container is allowed.
+fn default_memory_limit() -> usize {
+    let total = System::new().map_or(0, |mut system| {
+        system.refresh_memory();
+        let machine = system.total_memory();
+        system
+            .cgroup_limits()
+            .map_or(machine, |limits| limits.total_memory.min(machine))
+    });
+    // a system that does not tell its memory sets no limit
+    match total {
+        0 => usize::MAX,
+        total => usize::try_from(total / 5 * 4).unwrap_or(usize::MAX),
+    }
+}

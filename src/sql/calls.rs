@@ -1,0 +1,199 @@
+//! Calls of our functions, made whole before planning: named arguments are put in order, defaults are
+//! filled in, and a call written the wrong way is an error that says what to write.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::LazyLock;
+
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
+    VisitMut, VisitorMut,
+};
+use seedbed_udfs::options::nearest;
+use seedbed_udfs::registry::{Function as Registered, functions};
+use seedbed_udfs::spec::{Kind, Spec};
+
+use super::expand::EXPANDING;
+use super::relation::parse_expr;
+
+static FUNCTIONS: LazyLock<HashMap<&'static str, Registered>> = LazyLock::new(|| {
+    functions()
+        .into_iter()
+        .map(|f| (f.spec().name, f))
+        .collect()
+});
+
+/// The function of ours that is called, if it is one.
+pub fn registered(call: &Function) -> Option<&'static Registered> {
+    match call.name.0.as_slice() {
+        [part] => {
+            let name = part.as_ident()?.value.to_ascii_lowercase();
+            FUNCTIONS.get(name.as_str())
+        }
+        _ => None,
+    }
+}
+
+/// Makes every call of our functions in a statement whole.
+pub fn complete<T: VisitMut>(ast: &mut T) -> Result<()> {
+    match ast.visit(&mut Complete) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The walk that makes calls whole.
+pub struct Complete;
+
+impl VisitorMut for Complete {
+    type Break = DataFusionError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        for item in &mut select.projection {
+            // an output without an alias is named as it was written, not with the defaults filled in
+            if let SelectItem::UnnamedExpr(expr) = item
+                && let Expr::Function(call) = &*expr
+                && let Some(function) = registered(call)
+                && !EXPANDING.contains(&function.spec().name)
+            {
+                let alias = Ident::with_quote('"', expr.to_string());
+                *item = SelectItem::ExprWithAlias {
+                    expr: expr.clone(),
+                    alias,
+                };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        let Expr::Function(call) = expr else {
+            return ControlFlow::Continue(());
+        };
+        match registered(call).map(|f| complete_call(f.spec(), call)) {
+            Some(Err(error)) => ControlFlow::Break(error),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn complete_call(spec: &'static Spec, call: &mut Function) -> Result<()> {
+    let written = call.to_string();
+    match (spec.kind, &call.over) {
+        (Kind::Fitted, None) => {
+            return plan_err!(
+                "{}: it learns from all rows first, so it needs a window. Write {written} OVER ()",
+                spec.name
+            );
+        }
+        (Kind::RowWise, Some(_)) => {
+            call.over = None;
+            return plan_err!(
+                "{}: it looks at one row and takes no OVER. Write {call}",
+                spec.name
+            );
+        }
+        _ => {}
+    }
+    let FunctionArguments::List(list) = &mut call.args else {
+        return Ok(());
+    };
+    let args = ordered(spec, std::mem::take(&mut list.args))?;
+    list.args = args
+        .into_iter()
+        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)))
+        .collect();
+    Ok(())
+}
+
+/// Puts arguments in the order of the parameters, with defaults for those left out.
+///
+/// # Errors
+/// Too many, missing, repeated or unknown arguments; the message shows how the call is written.
+pub fn ordered(spec: &'static Spec, args: Vec<FunctionArg>) -> Result<Vec<Expr>> {
+    let data = spec.data_params();
+    let mut positional = Vec::new();
+    let mut named: HashMap<&'static str, Expr> = HashMap::new();
+    for arg in args {
+        match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+                if !named.is_empty() {
+                    return plan_err!(
+                        "{}: {expr} has no name but follows named arguments. Write {}",
+                        spec.name,
+                        spec.syntax()
+                    );
+                }
+                positional.push(expr);
+            }
+            FunctionArg::Named {
+                name,
+                arg: FunctionArgExpr::Expr(expr),
+                ..
+            } => {
+                let wanted = name.value.to_ascii_lowercase();
+                let Some(param) = spec.params.iter().find(|p| p.name == wanted) else {
+                    let near = nearest(&wanted, spec.params.iter().map(|p| p.name))
+                        .map(|n| format!(" Did you mean {n}?"))
+                        .unwrap_or_default();
+                    return plan_err!(
+                        "{}: there is no argument {wanted}.{near} Write {}",
+                        spec.name,
+                        spec.syntax()
+                    );
+                };
+                if named.insert(param.name, expr).is_some() {
+                    return plan_err!("{}: {wanted} is given twice", spec.name);
+                }
+            }
+            other => {
+                return plan_err!(
+                    "{}: {other} cannot be an argument. Write {}",
+                    spec.name,
+                    spec.syntax()
+                );
+            }
+        }
+    }
+    if positional.len() > spec.params.len() && !spec.variadic {
+        return plan_err!(
+            "{}: {} arguments given, at most {} taken. Write {}",
+            spec.name,
+            positional.len(),
+            spec.params.len(),
+            spec.syntax()
+        );
+    }
+    let mut positional = positional.into_iter();
+    let mut out = Vec::new();
+    for (i, param) in spec.params.iter().enumerate() {
+        let given = if spec.variadic && i >= data {
+            None
+        } else {
+            positional.next()
+        };
+        let value = match (given, named.remove(param.name), param.default) {
+            (Some(_), Some(_), _) => {
+                return plan_err!("{}: {} is given twice", spec.name, param.name);
+            }
+            (Some(value), None, _) | (None, Some(value), _) => value,
+            // a repeated parameter may be given no value at all
+            (None, None, None) if spec.variadic && i + 1 == data && i > 0 => continue,
+            (None, None, Some(default)) => parse_expr(default)?,
+            (None, None, None) => {
+                return plan_err!(
+                    "{}: {} is missing. Write {}",
+                    spec.name,
+                    param.name,
+                    spec.syntax()
+                );
+            }
+        };
+        out.push(value);
+        if spec.variadic && i + 1 == data {
+            out.extend(positional.by_ref());
+        }
+    }
+    Ok(out)
+}

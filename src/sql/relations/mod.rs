@@ -1,0 +1,131 @@
+//! Relation functions: each takes tables and gives one, as a SQL template over other functions.
+//!
+//! What makes them the same for any number of partitions: rows are told apart, and put in order, by what
+//! they hold. Rows that hold the same are numbered; which of them gets which number makes no difference.
+
+mod balanced_sample;
+mod batch_plan;
+mod batches;
+mod deduplicate;
+mod oversample;
+mod sample;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result, plan_err};
+
+use super::relation::{Call, Relation};
+use super::transform::TransformRelation;
+
+/// All relation functions.
+pub fn all() -> Vec<Arc<dyn Relation>> {
+    let mut all: Vec<Arc<dyn Relation>> = vec![
+        Arc::new(balanced_sample::BalancedSample),
+        Arc::new(batch_plan::BatchPlan),
+        Arc::new(batches::Batches),
+        Arc::new(deduplicate::Deduplicate),
+        Arc::new(oversample::Oversample),
+        Arc::new(TransformRelation),
+    ];
+    all.extend(sample::Sample::both());
+    all
+}
+
+/// Names, quoted, for a template's own columns: none is the name of a column of the table.
+fn free<const N: usize>(columns: &[String], names: [&str; N]) -> [String; N] {
+    names.map(|name| {
+        let mut quoted = format!("\"{name}\"");
+        while columns.contains(&quoted) {
+            quoted.insert(quoted.len() - 1, '_');
+        }
+        quoted
+    })
+}
+
+/// An error if the table has a column that the function is to add.
+fn check_added(call: &Call<'_>, added: &[&str]) -> Result<()> {
+    let name = call.options().spec().name;
+    let columns = call.columns(0);
+    match added.iter().find(|a| columns.contains(&format!("\"{a}\""))) {
+        Some(column) => plan_err!(
+            "{name}: it adds a column {column}, but the table has one already. \
+             Write {name}((SELECT * EXCEPT ({column}) FROM ...), ...)"
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Columns of the first table, as keys to sort by.
+fn sort_keys(call: &Call<'_>, columns: &[String]) -> Vec<String> {
+    let fields = call.schema(0).fields();
+    call.columns(0)
+        .into_iter()
+        .zip(fields)
+        .filter(|(column, _)| columns.contains(column))
+        .map(|(column, field)| match field.data_type() {
+            // the only type that has keys but no order
+            DataType::Map(_, _) => format!("random_key(0, {column})"),
+            _ => column,
+        })
+        .collect()
+}
+
+/// The first table in an order drawn by a seed.
+struct Shuffled {
+    /// A query that gives the table's rows and two more columns.
+    query: String,
+    /// What to order its rows by.
+    order: String,
+}
+
+/// Shuffles the first table: rows go by a key of what they hold and of their number among their equals,
+/// so that rows that are the same do not stay together.
+fn shuffled(call: &Call<'_>, seed: i64) -> Shuffled {
+    let table = call.table(0);
+    let columns = call.columns(0);
+    let [hash, copy] = free(&columns, ["hash", "copy"]);
+    let order = sort_keys(call, &columns).join(", ");
+    let columns = columns.join(", ");
+    Shuffled {
+        query: format!(
+            "SELECT *, row_number() OVER (PARTITION BY {hash} ORDER BY {order}) AS {copy}
+             FROM (SELECT *, random_key({seed}, {columns}) AS {hash} FROM {table})"
+        ),
+        order: format!("random_key({hash}, {copy}), {hash}, {copy}"),
+    }
+}
+
+/// A query that draws rows of each class of the first table with replacement.
+///
+/// `wanted` says how many, in terms of `members`, the number of rows the class has. The j-th draw takes
+/// row `floor(random_uniform(0, members, random_key(seed, class, j)))` in the order of the columns.
+fn drawn(call: &Call<'_>, label: &str, wanted: &str, seed: i64) -> String {
+    let table = call.table(0);
+    let columns = call.columns(0);
+    let [rank] = free(&columns, ["rank"]);
+    let order = sort_keys(call, &columns).join(", ");
+    let columns: Vec<_> = columns.iter().map(|c| format!("ranked.{c}")).collect();
+    let columns = columns.join(", ");
+    // ranks are never NULL, but classes may be: with both compared in this way the join is one of equals
+    format!(
+        "SELECT {columns}
+         FROM (
+             SELECT *, CAST(row_number() OVER (PARTITION BY {label} ORDER BY {order}) AS BIGINT) - 1 AS {rank}
+             FROM {table}
+         ) AS ranked
+         JOIN (
+             SELECT class, CAST(floor(random_uniform(0, members, random_key({seed}, class, draw))) AS BIGINT) AS rank
+             FROM (
+                 SELECT class, members, unnest(range(1, wanted + 1)) AS draw
+                 FROM (
+                     SELECT class, members, {wanted} AS wanted
+                     FROM (SELECT {label} AS class, count(*) AS members FROM {table} GROUP BY {label})
+                 )
+                 WHERE wanted > 0
+             )
+         ) AS draws
+         ON ranked.{label} IS NOT DISTINCT FROM draws.class
+         AND ranked.{rank} IS NOT DISTINCT FROM draws.rank"
+    )
+}

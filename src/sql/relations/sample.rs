@@ -1,0 +1,82 @@
+//! `sample('model', n)` and `gan_sample('model', n)`: rows drawn from a trained model.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use seedbed_udfs::spec::{Kind, Param, Spec, Stage};
+
+use crate::plan::SampleTable;
+use crate::sql::relation::{Call, Expansion, Relation};
+
+const PARAMS: &[Param] = &[
+    Param::required("model", "the model's name, as SHOW MODELS lists it"),
+    Param::option(
+        "n",
+        "NULL",
+        "how many rows; as many as it was trained on if left out",
+    ),
+    Param::option(
+        "seed",
+        "NULL",
+        "another seed gives other rows; seedbed.seed if left out",
+    ),
+];
+
+const fn spec(name: &'static str) -> Spec {
+    Spec {
+        name,
+        stage: Stage::Synthesize,
+        kind: Kind::Relation,
+        summary: "Rows drawn from a trained model. Row i depends on the seed and i alone, so the same rows come at any \
+            parallelism; columns that are not asked for are not decoded, rows past a LIMIT not drawn.",
+        params: PARAMS,
+        variadic: false,
+        examples: &[],
+        source: "the model's kind; see SHOW MODELS",
+        also: &["sample (SDV, CTGAN)"],
+    }
+}
+
+const SAMPLE: Spec = spec("sample");
+const GAN_SAMPLE: Spec = spec("gan_sample");
+
+/// The relation, under one of its two names.
+#[derive(Debug)]
+pub struct Sample {
+    spec: &'static Spec,
+}
+
+impl Sample {
+    /// Both names.
+    pub fn both() -> [Arc<dyn Relation>; 2] {
+        [
+            Arc::new(Self { spec: &SAMPLE }),
+            Arc::new(Self { spec: &GAN_SAMPLE }),
+        ]
+    }
+}
+
+impl Relation for Sample {
+    fn spec(&self) -> &'static Spec {
+        self.spec
+    }
+
+    fn plan(&self, call: &Call<'_>) -> Result<Expansion> {
+        let options = call.options();
+        let name = options.text("model")?;
+        let model = call.env().store()?.model(&name)?;
+        let rows = if options.is_null("n") {
+            model.trained_on()
+        } else {
+            options.integer("n", 0)?.unsigned_abs()
+        };
+        let seed = if options.is_null("seed") {
+            call.env().seed()?
+        } else {
+            options.integer("seed", 0)?.unsigned_abs()
+        };
+        Ok(Expansion::Table(Arc::new(SampleTable::new(
+            name, model, rows, seed,
+        ))))
+    }
+}
