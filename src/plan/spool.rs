@@ -795,7 +795,10 @@ impl State {
             end: self.end,
             content: Content::Writing(writer),
         });
-        self.release(freed)
+        if let Some(reservation) = &self.reservation {
+            reservation.try_shrink(freed)?;
+        }
+        Ok(())
     }
 
     /// Drops the segments that all readers have passed, which is known once all have come.
@@ -808,16 +811,9 @@ impl State {
             if let (Content::Memory(_, bytes), Some(reservation)) =
                 (segment.content, &self.reservation)
             {
-                reservation.shrink(bytes);
+                reservation.shrink(bytes.min(reservation.size()));
             }
         }
-    }
-
-    fn release(&mut self, bytes: usize) -> Result<()> {
-        if let Some(reservation) = &self.reservation {
-            reservation.try_shrink(bytes)?;
-        }
-        Ok(())
     }
 }
 
