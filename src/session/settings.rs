@@ -181,6 +181,9 @@ pub fn config(options: &Options) -> Result<SessionConfig> {
     if let Some(rows) = options.batch_size {
         config = config.with_batch_size(rows);
     }
+    // the elimination copies the plans of CTEs, and by being the same plan their uses are known
+    let parser = &mut config.options_mut().sql_parser;
+    parser.enable_subquery_sort_elimination = false;
     // errors point at the place in the statement
     config.options_mut().sql_parser.collect_spans = true;
     config.options_mut().extensions.insert(Settings {
