@@ -508,7 +508,8 @@ impl Seedbed {
                 ("CAST(NULL AS DOUBLE)".into(), "CAST(NULL AS DOUBLE)".into())
             };
             let distinct = if ordered {
-                format!("CAST(approx_distinct({name}) AS BIGINT)")
+                // the sketch takes texts, and not all other types
+                format!("CAST(approx_distinct(CAST({name} AS VARCHAR)) AS BIGINT)")
             } else {
                 "CAST(NULL AS BIGINT)".into()
             };

@@ -123,9 +123,10 @@ pub fn expand(pattern: &str, reader: Option<Reader>) -> Result<Vec<PathBuf>> {
         return directory(&path, reader);
     }
     if !is_glob(local) {
-        // A pipe or a device is neither, and can be read.
         if path.exists() {
-            return Ok(vec![path]);
+            return plan_err!(
+                "'{pattern}' is a pipe or a device; a file is read more than once: write it to one first"
+            );
         }
         return Err(missing(&path));
     }

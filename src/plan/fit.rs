@@ -109,7 +109,8 @@ fn lower(window: Window, strategy: Strategy) -> Result<Transformed<LogicalPlan>>
         return Ok(Transformed::no(LogicalPlan::Window(window)));
     }
     let output = Arc::clone(&window.schema);
-    let (input, calls) = hoist(window, strategy)?;
+    let calls = window.window_expr;
+    let input = Arc::unwrap_or_clone(window.input);
     let input = match strategy {
         Strategy::Rescan => input,
         Strategy::Auto if is_cheap(&input)? => input,
@@ -172,53 +173,6 @@ fn lower(window: Window, strategy: Strategy) -> Result<Transformed<LogicalPlan>>
         .collect::<Vec<_>>();
     let plan = LogicalPlanBuilder::from(main).project(columns)?.build()?;
     Ok(Transformed::yes(plan))
-}
-
-/// Takes fitted calls out of the arguments of others, `f(g(x) OVER ()) OVER ()`, into a window below.
-fn hoist(window: Window, strategy: Strategy) -> Result<(LogicalPlan, Vec<Expr>)> {
-    let mut inner: Vec<Expr> = Vec::new();
-    let calls = window
-        .window_expr
-        .iter()
-        .map(|call| {
-            let Expr::WindowFunction(function) = call else {
-                return Ok(call.clone());
-            };
-            let mut function = function.clone();
-            function.params.args = function
-                .params
-                .args
-                .into_iter()
-                .map(|arg| {
-                    arg.transform_down(|e| {
-                        if fitted(&e).is_none() {
-                            return Ok(Transformed::no(e));
-                        }
-                        let column = Column::from_name(e.schema_name().to_string());
-                        if !inner.contains(&e) {
-                            inner.push(e);
-                        }
-                        Ok(Transformed::new(
-                            Expr::Column(column),
-                            true,
-                            TreeNodeRecursion::Jump,
-                        ))
-                    })
-                    .data()
-                })
-                .collect::<Result<_>>()?;
-            // the name stays the one that the plan above refers to
-            Ok(Expr::WindowFunction(function).alias(call.schema_name().to_string()))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let input = Arc::unwrap_or_clone(window.input);
-    if inner.is_empty() {
-        return Ok((input, window.window_expr));
-    }
-    let below = Window::try_new(inner, Arc::new(input))?;
-    let below = lower(below, strategy)?.data;
-    let calls = calls.into_iter().map(Expr::unalias).collect();
-    Ok((below, calls))
 }
 
 fn check(function: &WindowFunction) -> Result<()> {

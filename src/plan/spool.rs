@@ -795,7 +795,10 @@ impl State {
             end: self.end,
             content: Content::Writing(writer),
         });
-        self.release(freed)
+        if let Some(reservation) = &self.reservation {
+            reservation.try_shrink(freed)?;
+        }
+        Ok(())
     }
 
     /// Drops the segments that all readers have passed, which is known once all have come.
@@ -808,16 +811,9 @@ impl State {
             if let (Content::Memory(_, bytes), Some(reservation)) =
                 (segment.content, &self.reservation)
             {
-                reservation.shrink(bytes);
+                reservation.shrink(bytes.min(reservation.size()));
             }
         }
-    }
-
-    fn release(&mut self, bytes: usize) -> Result<()> {
-        if let Some(reservation) = &self.reservation {
-            reservation.try_shrink(bytes)?;
-        }
-        Ok(())
     }
 }
 
@@ -1034,4 +1030,455 @@ fn wasteful(held: usize, needed: usize) -> bool {
 /// A panic elsewhere leaves nothing half done here: states change in one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::{Field, Int64Type, Schema};
+    use datafusion::common::{ScalarValue, Spans, exec_err};
+    use datafusion::datasource::{MemTable, provider_as_source};
+    use datafusion::execution::context::{QueryPlanner, SessionContext};
+    use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::execution::session_state::SessionStateBuilder;
+    use datafusion::functions_aggregate::expr_fn::{max, sum};
+    use datafusion::logical_expr::{LogicalPlanBuilder, Subquery, col};
+    use datafusion::physical_expr::EquivalenceProperties;
+    use datafusion::physical_plan::displayable;
+    use datafusion::physical_plan::execution_plan::{Boundedness, reset_plan_states};
+    use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use datafusion::physical_plan::union::UnionExec;
+    use datafusion::physical_planner::DefaultPhysicalPlanner;
+    use datafusion::prelude::SessionConfig;
+    use futures::{FutureExt, stream};
+    use seedbed_boundary as boundary;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const BATCHES: i64 = 20;
+    const ROWS: i64 = 100;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("text", DataType::Utf8View, false),
+        ]))
+    }
+
+    fn batch(first: i64) -> Result<RecordBatch> {
+        let texts = (first..first + ROWS).map(|id| format!("the text that goes with row {id}"));
+        Ok(RecordBatch::try_new(
+            schema(),
+            vec![
+                Arc::new(Int64Array::from_iter_values(first..first + ROWS)),
+                Arc::new(StringViewArray::from_iter_values(texts)),
+            ],
+        )?)
+    }
+
+    /// A partition's batches, the last of them perhaps an error.
+    fn batches(partition: usize, fails: bool) -> Vec<Result<RecordBatch>> {
+        let begin = partition as i64 * BATCHES * ROWS;
+        let mut batches: Vec<_> = (0..BATCHES).map(|i| batch(begin + i * ROWS)).collect();
+        if fails {
+            batches.push(exec_err!("the disk is on fire"));
+        }
+        batches
+    }
+
+    /// Counts how often it is executed, and gives nothing while its gate is shut.
+    #[derive(Debug)]
+    struct Source {
+        executed: Arc<AtomicUsize>,
+        gate: Option<Arc<Notify>>,
+        fails: bool,
+        properties: Arc<PlanProperties>,
+    }
+
+    impl Source {
+        fn new(partitions: usize) -> Self {
+            let properties = PlanProperties::new(
+                EquivalenceProperties::new(schema()),
+                Partitioning::UnknownPartitioning(partitions),
+                EmissionType::Incremental,
+                Boundedness::Bounded,
+            );
+            Self {
+                executed: Arc::default(),
+                gate: None,
+                fails: false,
+                properties: Arc::new(properties),
+            }
+        }
+    }
+
+    impl DisplayAs for Source {
+        fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+            write!(f, "Source")
+        }
+    }
+
+    impl ExecutionPlan for Source {
+        fn name(&self) -> &str {
+            "Source"
+        }
+
+        fn properties(&self) -> &Arc<PlanProperties> {
+            &self.properties
+        }
+
+        fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+            Vec::new()
+        }
+
+        fn apply_expressions(
+            &self,
+            _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        ) -> Result<TreeNodeRecursion> {
+            Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn with_new_children(
+            self: Arc<Self>,
+            _: Vec<Arc<dyn ExecutionPlan>>,
+        ) -> Result<Arc<dyn ExecutionPlan>> {
+            Ok(self)
+        }
+
+        fn execute(
+            &self,
+            partition: usize,
+            _: Arc<TaskContext>,
+        ) -> Result<SendableRecordBatchStream> {
+            self.executed.fetch_add(1, Atomic::Relaxed);
+            let gate = self.gate.clone();
+            let batches = stream::iter(batches(partition, self.fails)).then(move |batch| {
+                let gate = gate.clone();
+                async move {
+                    if let Some(gate) = gate {
+                        gate.notified().await;
+                    }
+                    batch
+                }
+            });
+            Ok(Box::pin(RecordBatchStreamAdapter::new(schema(), batches)))
+        }
+    }
+
+    /// Readers of one spool, and how often its input was executed.
+    fn readers(count: usize, source: Source) -> Result<(Arc<dyn ExecutionPlan>, Arc<AtomicUsize>)> {
+        let executed = Arc::clone(&source.executed);
+        let handle = Handle::fresh();
+        let source: Arc<dyn ExecutionPlan> = Arc::new(source);
+        let readers = (0..count)
+            .map(|_| Arc::new(SpoolExec::new(handle, Arc::clone(&source))) as _)
+            .collect();
+        let plan = UnionExec::try_new(readers)?;
+        Ok((ShareSpools.optimize(plan, &ConfigOptions::new())?, executed))
+    }
+
+    fn context(memory: usize) -> Result<(Arc<TaskContext>, Arc<dyn MemoryPool>)> {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::clone(&pool))
+            .build_arc()?;
+        let context = TaskContext::default().with_runtime(runtime);
+        Ok((Arc::new(context), pool))
+    }
+
+    fn sorted_ids(batches: &[RecordBatch]) -> Vec<i64> {
+        let mut ids: Vec<i64> = batches
+            .iter()
+            .flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn spill_files(plan: &Arc<dyn ExecutionPlan>) -> usize {
+        plan.children()
+            .iter()
+            .filter_map(|reader| reader.metrics()?.spill_count())
+            .sum()
+    }
+
+    async fn check_partition(
+        first: &mut SendableRecordBatchStream,
+        second: &mut SendableRecordBatchStream,
+        partition: usize,
+        interleaved: bool,
+    ) -> Result<()> {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        if interleaved {
+            // now the one is ahead, now the other
+            while a.len() < BATCHES as usize {
+                a.extend(first.next().await.transpose()?);
+                b.extend(second.next().await.transpose()?);
+                b.extend(second.next().await.transpose()?);
+                a.extend(first.next().await.transpose()?);
+            }
+        }
+        while let Some(batch) = first.next().await {
+            a.push(batch?);
+        }
+        while let Some(batch) = second.next().await {
+            b.push(batch?);
+        }
+        let expected = batches(partition, false)
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
+        let expected = concat_batches(&schema(), &expected)?;
+        assert_eq!(concat_batches(&schema(), &a)?, expected);
+        assert_eq!(concat_batches(&schema(), &b)?, expected);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn readers_get_the_same_rows_in_order() -> Result<()> {
+        for partitions in [1, 2, 8] {
+            for memory in [1 << 30, 20_000, 1] {
+                for interleaved in [false, true] {
+                    let (plan, executed) = readers(2, Source::new(partitions))?;
+                    let (context, pool) = context(memory)?;
+                    let mut streams = (0..2 * partitions)
+                        .map(|p| plan.execute(p, Arc::clone(&context)))
+                        .collect::<Result<Vec<_>>>()?;
+                    let mut seconds = streams.split_off(partitions);
+                    for (partition, (a, b)) in streams.iter_mut().zip(&mut seconds).enumerate() {
+                        check_partition(a, b, partition, interleaved).await?;
+                    }
+                    assert_eq!(executed.load(Atomic::Relaxed), partitions);
+                    assert_eq!(pool.reserved(), 0);
+                    // two that go side by side keep one batch or so
+                    if memory == 1 || (memory == 20_000 && !interleaved) {
+                        assert!(spill_files(&plan) >= partitions);
+                    }
+                    if memory == 1 << 30 {
+                        assert_eq!(spill_files(&plan), 0);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn readers_may_run_at_once() -> Result<()> {
+        for memory in [1 << 30, 20_000, 1] {
+            let (plan, executed) = readers(3, Source::new(8))?;
+            let (context, pool) = context(memory)?;
+            let batches = boundary::collect(plan, context).await?;
+            let mut expected: Vec<i64> = (0..8 * BATCHES * ROWS).flat_map(|id| [id; 3]).collect();
+            expected.sort_unstable();
+            assert_eq!(sorted_ids(&batches), expected);
+            assert_eq!(executed.load(Atomic::Relaxed), 8);
+            assert_eq!(pool.reserved(), 0);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_reader_may_go_early_or_come_late() -> Result<()> {
+        for memory in [1 << 30, 1] {
+            let (plan, executed) = readers(2, Source::new(1))?;
+            let (context, pool) = context(memory)?;
+            let mut first = plan.execute(0, Arc::clone(&context))?;
+            assert!(first.next().await.is_some());
+            assert!(first.next().await.is_some());
+            drop(first);
+            let second: Vec<_> = plan.execute(1, context)?.collect().await;
+            let second = second.into_iter().collect::<Result<Vec<_>>>()?;
+            assert_eq!(sorted_ids(&second), Vec::from_iter(0..BATCHES * ROWS));
+            assert_eq!(executed.load(Atomic::Relaxed), 1);
+            assert_eq!(pool.reserved(), 0);
+        }
+        Ok(())
+    }
+
+    /// One that waits for the input and is not polled again, or dropped, holds up nobody and loses nothing.
+    #[tokio::test]
+    async fn a_reader_that_stops_in_the_middle_holds_up_no_other() -> Result<()> {
+        for dropped in [false, true] {
+            let gate = Arc::new(Notify::new());
+            let mut source = Source::new(1);
+            source.gate = Some(Arc::clone(&gate));
+            let (plan, _) = readers(2, source)?;
+            let (context, _) = context(1 << 30)?;
+            let mut first = plan.execute(0, Arc::clone(&context))?;
+            let mut second = plan.execute(1, context)?;
+            assert!(first.next().now_or_never().is_none());
+            assert!(second.next().now_or_never().is_none());
+            let waits = tokio::spawn(async move {
+                let batch = second.next().await;
+                (batch, second)
+            });
+            tokio::task::yield_now().await;
+            let first = (!dropped).then_some(first);
+            gate.notify_one();
+            let (from_second, second) = waits
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let from_second = from_second.transpose()?;
+            assert_eq!(from_second, Some(batch(0)?));
+            drop(second);
+            if let Some(mut first) = first {
+                assert_eq!(first.next().await.transpose()?, from_second);
+                gate.notify_one();
+                assert_eq!(first.next().await.transpose()?, Some(batch(ROWS)?));
+            }
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn all_readers_get_the_error() -> Result<()> {
+        let mut source = Source::new(1);
+        source.fails = true;
+        let (plan, executed) = readers(2, source)?;
+        let (context, _) = context(1 << 30)?;
+        for reader in 0..2 {
+            let mut found: Vec<_> = plan.execute(reader, Arc::clone(&context))?.collect().await;
+            let Some(Err(error)) = found.pop() else {
+                return internal_err!("reader {reader} got no error");
+            };
+            assert!(error.to_string().contains("the disk is on fire"));
+            assert_eq!(found.len(), BATCHES as usize);
+        }
+        assert_eq!(executed.load(Atomic::Relaxed), 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_plan_may_be_executed_again() -> Result<()> {
+        let (plan, executed) = readers(2, Source::new(2))?;
+        let expected: Vec<i64> = (0..2 * BATCHES * ROWS).flat_map(|id| [id; 2]).collect();
+        let mut reset = Arc::clone(&plan);
+        for executions in 1..=3 {
+            let (context, _) = context(1 << 30)?;
+            let batches = boundary::collect(Arc::clone(&plan), Arc::clone(&context)).await?;
+            assert_eq!(sorted_ids(&batches), expected);
+            assert_eq!(executed.load(Atomic::Relaxed), 4 * executions - 2);
+            // as a recursive query does
+            reset = reset_plan_states(if executions == 2 {
+                reset
+            } else {
+                Arc::clone(&plan)
+            })?;
+            let batches = boundary::collect(Arc::clone(&reset), context).await?;
+            assert_eq!(sorted_ids(&batches), expected);
+            assert_eq!(executed.load(Atomic::Relaxed), 4 * executions);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_slice_does_not_keep_what_it_was_cut_from() -> Result<()> {
+        let parts = (0..100)
+            .map(|i| batch(i * ROWS))
+            .collect::<Result<Vec<_>>>()?;
+        let whole = concat_batches(&schema(), &parts)?;
+        let slice = whole.slice(10, 50);
+        let compacted = compact(slice.clone())?;
+        assert_eq!(compacted, slice);
+        let bytes = get_record_batch_memory_size(&compacted);
+        assert!(bytes < 10_000, "{bytes} bytes for 50 rows");
+        Ok(())
+    }
+
+    /// Readers of another partitioning than the first get theirs.
+    #[tokio::test]
+    async fn readers_keep_their_partitioning() -> Result<()> {
+        let handle = Handle::fresh();
+        let inputs = [Source::new(3), Source::new(1), Source::new(2)];
+        let readers = inputs
+            .into_iter()
+            .map(|source| Arc::new(SpoolExec::new(handle, Arc::new(source))) as _)
+            .collect();
+        let plan = ShareSpools.optimize(UnionExec::try_new(readers)?, &ConfigOptions::new())?;
+        let counts: Vec<usize> = plan
+            .children()
+            .iter()
+            .map(|reader| reader.output_partitioning().partition_count())
+            .collect();
+        assert_eq!(counts, [3, 1, 2]);
+        let (context, _) = context(1 << 30)?;
+        let batches = boundary::collect(plan, context).await?;
+        let expected: Vec<i64> = (0..3 * BATCHES * ROWS).flat_map(|id| [id; 3]).collect();
+        assert_eq!(sorted_ids(&batches), expected);
+        Ok(())
+    }
+
+    #[derive(Debug)]
+    struct Planner;
+
+    #[async_trait]
+    impl QueryPlanner for Planner {
+        async fn create_physical_plan(
+            &self,
+            plan: &LogicalPlan,
+            session: &dyn Session,
+        ) -> Result<Arc<dyn ExecutionPlan>> {
+            let planner =
+                DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SpoolPlanner)]);
+            PhysicalPlanner::create_physical_plan(&planner, plan, session).await
+        }
+    }
+
+    fn session() -> SessionContext {
+        let state = SessionStateBuilder::new()
+            .with_config(SessionConfig::new().with_target_partitions(3))
+            .with_default_features()
+            .with_query_planner(Arc::new(Planner))
+            .with_physical_optimizer_rule(Arc::new(ShareSpools))
+            .build();
+        SessionContext::new_with_state(state)
+    }
+
+    fn value_of(plan: LogicalPlan, aggregate: Expr) -> Result<Expr> {
+        let plan = LogicalPlanBuilder::from(plan)
+            .aggregate(Vec::<Expr>::new(), vec![aggregate])?
+            .build()?;
+        Ok(Expr::ScalarSubquery(Subquery {
+            subquery: Arc::new(plan),
+            outer_ref_columns: Vec::new(),
+            spans: Spans::new(),
+        }))
+    }
+
+    /// A spool read by a query and by its subquery, over another such spool.
+    #[tokio::test]
+    async fn queries_and_their_subqueries_share_spools() -> Result<()> {
+        let rows = vec![vec![batch(0)?], vec![batch(ROWS)?]];
+        let table = Arc::new(MemTable::try_new(schema(), rows)?);
+        let scan = LogicalPlanBuilder::scan("t", provider_as_source(table), None)?.build()?;
+        let below = Spool::over(scan);
+        // id - max(id): 0 at most
+        let shifted = col("id") - value_of(below.clone(), max(col("id")))?;
+        let below = LogicalPlanBuilder::from(below)
+            .project(vec![shifted.alias("shifted"), col("text")])?
+            .build()?;
+        let above = Spool::over(below);
+        let total = value_of(above.clone(), sum(col("shifted")))?;
+        let plan = LogicalPlanBuilder::from(above)
+            .project(vec![(col("shifted") - total).alias("answer")])?
+            .aggregate(Vec::<Expr>::new(), vec![sum(col("answer"))])?
+            .build()?;
+        let context = session();
+        for _ in 0..2 {
+            let physical = boundary::physical_plan(context.state(), plan.clone()).await?;
+            let shown = displayable(physical.as_ref()).indent(false).to_string();
+            assert!(
+                shown.contains("SpoolExec: computed once, read 2 times"),
+                "{shown}"
+            );
+            let batches = boundary::collect(physical, context.task_ctx()).await?;
+            let answer = ScalarValue::try_from_array(batches[0].column(0), 0)?;
+            // n = 200 values from -199 to 0: their sum s = -19900, and s - n * s
+            assert_eq!(answer, ScalarValue::Int64(Some(-19_900 + 200 * 19_900)));
+        }
+        Ok(())
+    }
 }

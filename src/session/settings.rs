@@ -181,6 +181,9 @@ pub fn config(options: &Options) -> Result<SessionConfig> {
     if let Some(rows) = options.batch_size {
         config = config.with_batch_size(rows);
     }
+    // the elimination copies the plans of CTEs, and by being the same plan their uses are known
+    let parser = &mut config.options_mut().sql_parser;
+    parser.enable_subquery_sort_elimination = false;
     // errors point at the place in the statement
     config.options_mut().sql_parser.collect_spans = true;
     config.options_mut().extensions.insert(Settings {
@@ -224,5 +227,155 @@ fn default_memory_limit() -> usize {
     match total {
         0 => usize::MAX,
         total => usize::try_from(total / 5 * 4).unwrap_or(usize::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::prelude::SessionContext;
+    use datafusion::sql::parser::DFParser;
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    fn session(options: &Options) -> SessionContext {
+        SessionContext::new_with_config_rt(config(options).unwrap(), runtime(options).unwrap())
+    }
+
+    async fn run(ctx: &SessionContext, sql: &str) -> Result<String> {
+        let statement = DFParser::parse_sql(sql)?.pop_front().unwrap();
+        let plan = seedbed_boundary::statement_to_plan(ctx.state(), statement).await?;
+        let rows = seedbed_boundary::execute(ctx.clone(), plan).await?;
+        let batches: Vec<_> = rows.try_collect().await?;
+        Ok(pretty_format_batches(&batches)?.to_string())
+    }
+
+    fn ours(ctx: &SessionContext) -> Settings {
+        let state = ctx.state();
+        let settings = state.config_options().extensions.get::<Settings>();
+        settings.unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn settings_are_set_and_shown() {
+        let ctx = session(&Options {
+            seed: Some(3),
+            ..Options::default()
+        });
+        assert!(
+            run(&ctx, "SHOW seedbed.seed")
+                .await
+                .unwrap()
+                .contains("| 3 ")
+        );
+        run(&ctx, "SET seedbed.seed = 7").await.unwrap();
+        run(&ctx, "SET seedbed.fit_strategy = 'Spool'")
+            .await
+            .unwrap();
+        run(&ctx, "SET seedbed.progress = false").await.unwrap();
+        run(&ctx, "SET seedbed.train_threads TO 2").await.unwrap();
+        assert!(
+            run(&ctx, "SHOW seedbed.seed")
+                .await
+                .unwrap()
+                .contains("| 7 ")
+        );
+        let expected = Settings {
+            seed: 7,
+            progress: false,
+            fit_strategy: "spool".to_string(),
+            train_threads: 2,
+        };
+        assert_eq!(ours(&ctx), expected);
+        let all = run(&ctx, "SHOW ALL").await.unwrap();
+        let about = run(
+            &ctx,
+            "SELECT name, description FROM information_schema.df_settings WHERE name LIKE 'seedbed.%'",
+        )
+        .await
+        .unwrap();
+        for (name, description) in SETTINGS {
+            assert!(all.contains(name), "{name}");
+            assert!(
+                about.contains(name) && about.contains(description),
+                "{about}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_value_is_answered_with_the_right_ones() {
+        let ctx = session(&Options::default());
+        for (set, answer) in [
+            ("seed = -1", "whole number from 0"),
+            ("seed = 'x'", "SET seedbed.seed = 7"),
+            ("progress = 'maybe'", "true or false"),
+            ("fit_strategy = 'spol'", "did you mean 'spool'?"),
+            ("train_threads = 0", "whole number from 1"),
+            ("sed = 1", "did you mean 'seedbed.seed'?"),
+        ] {
+            let error = run(&ctx, &format!("SET seedbed.{set}")).await.unwrap_err();
+            assert!(error.to_string().contains(answer), "{set}: {error}");
+        }
+        assert_eq!(ours(&ctx), Settings::default());
+    }
+
+    #[test]
+    fn options_become_datafusion_settings() {
+        let options = Options {
+            threads: Some(3),
+            batch_size: Some(100),
+            memory_limit: Some(1 << 20),
+            ..Options::default()
+        };
+        let ctx = session(&options);
+        let state = ctx.state();
+        assert_eq!(state.config().target_partitions(), 3);
+        assert_eq!(state.config().batch_size(), 100);
+        assert!(state.config_options().sql_parser.collect_spans);
+        let runtime = ctx.runtime_env();
+        assert_eq!(
+            runtime.cache_manager.get_list_files_cache_ttl(),
+            Some(LISTING_TTL)
+        );
+        for options in [
+            Options {
+                threads: Some(0),
+                ..Options::default()
+            },
+            Options {
+                batch_size: Some(0),
+                ..Options::default()
+            },
+        ] {
+            assert!(config(&options).is_err());
+        }
+        let nothing = Options {
+            memory_limit: Some(0),
+            ..Options::default()
+        };
+        assert!(runtime_error(&nothing).contains("80 %"));
+        assert!(default_memory_limit() > 1 << 20);
+    }
+
+    fn runtime_error(options: &Options) -> String {
+        runtime(options).unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn when_memory_runs_out_the_largest_users_are_named() {
+        let ctx = session(&Options {
+            memory_limit: Some(100_000),
+            ..Options::default()
+        });
+        let error = run(
+            &ctx,
+            "SELECT count(DISTINCT value) FROM generate_series(1, 1000000)",
+        )
+        .await
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains("top memory consumers"), "{error}");
     }
 }

@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
-    VisitMut, VisitorMut,
+    TableFactor, VisitMut, VisitorMut,
 };
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
 use seedbed_udfs::spec::{Kind, Spec};
 
 use super::expand::EXPANDING;
-use super::relation::parse_expr;
+use super::relation::{parse_expr, parse_query};
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Registered>> = LazyLock::new(|| {
     functions()
@@ -46,8 +46,35 @@ pub fn complete<T: VisitMut>(ast: &mut T) -> Result<()> {
 /// The walk that makes calls whole.
 pub struct Complete;
 
+/// The declarations of the relation functions.
+static RELATIONS: LazyLock<HashMap<&'static str, &'static Spec>> = LazyLock::new(|| {
+    super::relations::all()
+        .iter()
+        .map(|r| (r.spec().name, r.spec()))
+        .collect()
+});
+
 impl VisitorMut for Complete {
     type Break = DataFusionError;
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
+        let TableFactor::Table {
+            name,
+            args: Some(args),
+            ..
+        } = factor
+        else {
+            return ControlFlow::Continue(());
+        };
+        let name = name.to_string().to_ascii_lowercase();
+        match RELATIONS.get(name.as_str()) {
+            Some(spec) => match tables(spec, &mut args.args) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            },
+            None => ControlFlow::Continue(()),
+        }
+    }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
         for item in &mut select.projection {
@@ -76,6 +103,31 @@ impl VisitorMut for Complete {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// Makes queries of the tables that a relation function is given by name, so that the names are looked up
+/// as those in FROM are.
+fn tables(spec: &'static Spec, args: &mut [FunctionArg]) -> Result<()> {
+    for (i, arg) in args.iter_mut().enumerate() {
+        let (param, expr) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => (spec.params.get(i), expr),
+            FunctionArg::Named {
+                name,
+                arg: FunctionArgExpr::Expr(expr),
+                ..
+            } => {
+                let param = spec.params.iter().find(|p| p.name == name.value);
+                (param, expr)
+            }
+            _ => continue,
+        };
+        let table = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        if table && param.is_some_and(|p| !p.option) {
+            let query = parse_query(&format!("SELECT * FROM {expr}"))?;
+            *expr = Expr::Subquery(Box::new(query));
+        }
+    }
+    Ok(())
 }
 
 fn complete_call(spec: &'static Spec, call: &mut Function) -> Result<()> {

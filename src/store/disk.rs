@@ -1,30 +1,40 @@
 //! Tables on disk: a directory of Parquet files each.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::catalog::TableProvider;
-use datafusion::common::{Result, exec_datafusion_err, exec_err};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{
+    Result, SchemaExt, exec_datafusion_err, exec_err, internal_err, not_impl_err,
+};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
+use datafusion::datasource::sink::{DataSink, DataSinkExec};
 use datafusion::execution::cache::TableScopedPath;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::{FutureExt, TryStreamExt};
 use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use tempfile::{TempDir, TempPath};
 
 use super::folder::{
-    Directory, TEMPORARY, cannot, check_length, decode, encode, entries, remove_any, sync_directory,
+    Directory, TEMPORARY, cannot, check_length, clear_temporaries, decode, encode, entries,
+    remove_any, sync_directory, temporary_file,
 };
 use super::tables::{conform, join_all};
 
@@ -45,11 +55,14 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn open(dir: Directory) -> Result<Self> {
         if dir.alone {
-            // a crash between the two renames of a replacement
             for path in entries(&dir.path)? {
                 if path.extension() != Some(OsStr::new(REPLACED)) {
+                    if path.is_dir() {
+                        clear_temporaries(&path)?;
+                    }
                     continue;
                 }
+                // a crash between the two renames of a replacement
                 let place = path.with_extension("");
                 if place.exists() {
                     remove_any(&path)?;
@@ -81,36 +94,31 @@ impl Tables {
         let writing = streams.into_iter().enumerate().map(|(index, stream)| {
             let reservation = MemoryConsumer::new(format!("CREATE TABLE {name}[{index}]"))
                 .register(task.memory_pool());
-            let path = temporary.path().join(format!("part-{index:05}.parquet"));
-            write(stream, path, Arc::clone(&schema), reservation).boxed()
+            let path = temporary.path().join(part(index));
+            let open = move || create_file(&path);
+            write(stream, open, Arc::clone(&schema), reservation).boxed()
         });
         let rows = join_all(writing).await?.iter().sum();
         let place = self.dir.join(encode(&name));
         let tables = Arc::clone(&self);
         let goal = place.clone();
-        let empty = Arc::clone(&schema);
+        let columns = Arc::clone(&schema);
         blocking(move || {
             if entries(temporary.path())?.is_empty() {
                 // the file that tells the columns
-                finish(writer(&temporary.path().join("part-00000.parquet"), empty)?)?;
+                let file = create_file(&temporary.path().join(part(0)))?;
+                finish(writer(file, columns)?)?;
             }
             tables.put(temporary, &goal)
         })
         .await?;
-        let url = url(&place)?;
-        if let Some(cache) = task.runtime_env().cache_manager.get_list_files_cache() {
-            // the files of the table that was there before
-            let key = TableScopedPath {
-                table: None,
-                path: url.prefix().clone(),
-            };
-            let _ = cache.remove(&key);
-        }
-        Ok((provider(url, schema)?, rows))
+        let table = DiskTable::open(name, place, schema)?;
+        table.forget_listing(&task);
+        Ok((Arc::new(table), rows))
     }
 
     /// Moves a finished directory to its place; a table there makes room.
-    fn put(&self, temporary: tempfile::TempDir, place: &Path) -> Result<()> {
+    fn put(&self, temporary: TempDir, place: &Path) -> Result<()> {
         share(temporary.path()).map_err(|error| cannot("write", temporary.path(), &error))?;
         sync_directory(temporary.path()).map_err(|error| cannot("write", place, &error))?;
         let replaced = place.with_extension(REPLACED);
@@ -143,7 +151,8 @@ impl Tables {
             let Some(schema) = schema(&path)? else {
                 continue;
             };
-            tables.push((name, provider(url(&path)?, schema)?));
+            let table = DiskTable::open(name.clone(), path, schema)?;
+            tables.push((name, Arc::new(table) as Arc<dyn TableProvider>));
         }
         tables.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(tables)
@@ -197,12 +206,20 @@ fn share(_dir: &Path) -> std::io::Result<()> {
 
 type Writer = ArrowWriter<BufWriter<File>>;
 
-fn writer(path: &Path, schema: SchemaRef) -> Result<Writer> {
+/// The name of a table's file.
+fn part(index: usize) -> String {
+    format!("part-{index:05}.parquet")
+}
+
+fn create_file(path: &Path) -> Result<File> {
+    File::create_new(path).map_err(|error| cannot("write", path, &error))
+}
+
+fn writer(file: File, schema: SchemaRef) -> Result<Writer> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .build();
-    let file = File::create_new(path).map_err(|error| cannot("write", path, &error))?;
     Ok(ArrowWriter::try_new(
         BufWriter::new(file),
         schema,
@@ -220,22 +237,25 @@ fn finish(writer: Writer) -> Result<()> {
     Ok(())
 }
 
-/// Writes one partition, no file for one without rows; gives the number of rows.
+/// Writes a stream to a file, which is not opened for one without rows; gives the number of rows.
 async fn write(
     mut stream: SendableRecordBatchStream,
-    path: PathBuf,
+    open: impl FnOnce() -> Result<File>,
     schema: SchemaRef,
     reservation: MemoryReservation,
 ) -> Result<u64> {
     let mut rows = 0;
+    let mut open = Some(open);
     let mut file = None;
     while let Some(batch) = stream.try_next().await? {
         if batch.num_rows() == 0 {
             continue;
         }
-        let file = match &mut file {
-            Some(file) => file,
-            None => file.insert(writer(&path, Arc::clone(&schema))?),
+        if let Some(open) = open.take() {
+            file = Some(writer(open()?, Arc::clone(&schema))?);
+        }
+        let Some(file) = &mut file else {
+            return internal_err!("the file of a table was not opened");
         };
         rows += batch.num_rows() as u64;
         file.write(&conform(batch, &schema)?)?;
@@ -281,10 +301,156 @@ fn url(dir: &Path) -> Result<ListingTableUrl> {
     ListingTableUrl::parse(format!("file://{}/", path.join("/")))
 }
 
-fn provider(url: ListingTableUrl, schema: SchemaRef) -> Result<Arc<dyn TableProvider>> {
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default()));
-    let config = ListingTableConfig::new(url)
-        .with_listing_options(options.with_file_extension(".parquet"))
-        .with_schema(schema);
-    Ok(Arc::new(ListingTable::try_new(config)?))
+/// A table's files as DataFusion reads them, with a way of our own to add to them.
+#[derive(Debug)]
+struct DiskTable {
+    name: String,
+    dir: PathBuf,
+    files: ListingTable,
+}
+
+impl DiskTable {
+    fn open(name: String, dir: PathBuf, schema: SchemaRef) -> Result<Self> {
+        let options =
+            ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+        let config = ListingTableConfig::new(url(&dir)?)
+            .with_listing_options(options)
+            .with_schema(schema);
+        Ok(Self {
+            name,
+            dir,
+            files: ListingTable::try_new(config)?,
+        })
+    }
+
+    /// To be called when files have come or gone.
+    fn forget_listing(&self, task: &TaskContext) {
+        for url in self.files.table_paths() {
+            forget_listing(url, task);
+        }
+    }
+}
+
+fn forget_listing(url: &ListingTableUrl, task: &TaskContext) {
+    if let Some(cache) = task.runtime_env().cache_manager.get_list_files_cache() {
+        let key = TableScopedPath {
+            table: url.get_table_ref().clone(),
+            path: url.prefix().clone(),
+        };
+        let _ = cache.remove(&key);
+    }
+}
+
+#[async_trait]
+impl TableProvider for DiskTable {
+    fn schema(&self) -> SchemaRef {
+        self.files.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.files.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.files.scan(state, projection, filters, limit).await
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        insert_op: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.schema()
+            .logically_equivalent_names_and_types(&input.schema())?;
+        if insert_op != InsertOp::Append {
+            return not_impl_err!(
+                "{insert_op} into table {}; write CREATE OR REPLACE TABLE {} AS ... instead",
+                self.name,
+                self.name
+            );
+        }
+        let sink = DiskSink {
+            name: self.name.clone(),
+            dir: self.dir.clone(),
+            urls: self.files.table_paths().clone(),
+            schema: self.schema(),
+        };
+        Ok(Arc::new(DataSinkExec::new(input, Arc::new(sink), None)))
+    }
+}
+
+/// Adds a file to a table, whole or not at all, after those there are.
+#[derive(Debug)]
+struct DiskSink {
+    name: String,
+    dir: PathBuf,
+    urls: Vec<ListingTableUrl>,
+    schema: SchemaRef,
+}
+
+impl DisplayAs for DiskSink {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "table={}", self.name)
+    }
+}
+
+#[async_trait]
+impl DataSink for DiskSink {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    async fn write_all(
+        &self,
+        data: SendableRecordBatchStream,
+        context: &Arc<TaskContext>,
+    ) -> Result<u64> {
+        let (file, temporary) = temporary_file(&self.dir)
+            .map_err(|error| cannot("write", &self.dir, &error))?
+            .into_parts();
+        let reservation = MemoryConsumer::new(format!("INSERT INTO {}", self.name))
+            .register(context.memory_pool());
+        let rows = write(data, || Ok(file), Arc::clone(&self.schema), reservation).await?;
+        if rows > 0 {
+            let dir = self.dir.clone();
+            blocking(move || append(temporary, &dir)).await?;
+            for url in &self.urls {
+                forget_listing(url, context);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Gives a finished file the next name of a table's files.
+fn append(mut temporary: TempPath, dir: &Path) -> Result<()> {
+    let last = entries(dir)?
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str()?.strip_prefix("part-"))
+        .filter_map(|rest| rest.strip_suffix(".parquet")?.parse::<usize>().ok())
+        .max();
+    let mut next = last.map_or(0, |last| last + 1);
+    // another insert may have taken the name
+    while let Err(error) = temporary.persist_noclobber(dir.join(part(next))) {
+        if error.error.kind() != std::io::ErrorKind::AlreadyExists {
+            return Err(cannot("write", dir, &error.error));
+        }
+        temporary = error.path;
+        next += 1;
+    }
+    sync_directory(dir).map_err(|error| cannot("write", dir, &error))
 }

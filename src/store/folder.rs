@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 use parking_lot::RwLock;
+use tempfile::NamedTempFile;
 
 /// The ending of what is being written; names never contain a dot, so nothing else ends so.
 pub(super) const TEMPORARY: &str = "tmp";
@@ -22,8 +23,8 @@ const LONGEST_NAME: usize = 255 - 24;
 pub(super) struct Root {
     dir: PathBuf,
     /// Locked while in use; None where the file system has no locks.
-    _lock: Option<File>,
-    /// Whether nobody else had the directory open when it was opened.
+    lock: Option<File>,
+    /// Whether nobody else has the directory open while it is being opened.
     alone: bool,
 }
 
@@ -34,12 +35,28 @@ impl Root {
         let dir = dir
             .canonicalize()
             .map_err(|error| cannot("open", &dir, &error))?;
-        let (lock, alone) = lock(&dir)?;
-        Ok(Self {
-            dir,
-            _lock: lock,
-            alone,
-        })
+        let path = dir.join("lock");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| cannot("write", &path, &error))?;
+        let (lock, alone) = match file.try_lock() {
+            Ok(()) => (Some(file), true),
+            Err(TryLockError::WouldBlock) => (Some(file), false),
+            // without locks: what looks left behind may be in use, so it is left alone
+            Err(TryLockError::Error(_)) => (None, false),
+        };
+        Ok(Self { dir, lock, alone })
+    }
+
+    /// Lets others in, when all leftovers are cleared away.
+    pub(super) fn share(mut self) -> Self {
+        self.lock = self.lock.take().filter(|lock| {
+            // waits for one who is clearing away
+            (!self.alone || lock.unlock().is_ok()) && lock.lock_shared().is_ok()
+        });
+        self
     }
 
     /// A directory inside, made if it is not there, without what a crash may have left in it.
@@ -47,11 +64,7 @@ impl Root {
         let path = self.dir.join(name);
         make_directory(&path)?;
         if self.alone {
-            for entry in entries(&path)? {
-                if entry.extension() == Some(OsStr::new(TEMPORARY)) {
-                    remove_any(&entry)?;
-                }
-            }
+            clear_temporaries(&path)?;
         }
         Ok(Directory {
             path,
@@ -72,31 +85,8 @@ impl Root {
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) path: PathBuf,
-    /// Whether nobody else had the store open when it was opened.
+    /// Whether nobody else has the store open while it is being opened.
     pub(super) alone: bool,
-}
-
-/// Takes the store's lock together with others that have it open; says whether there are none.
-fn lock(dir: &Path) -> Result<(Option<File>, bool)> {
-    let path = dir.join("lock");
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(|error| cannot("write", &path, &error))?;
-    let alone = match file.try_lock() {
-        Ok(()) => true,
-        Err(TryLockError::WouldBlock) => false,
-        // a file system without locks: leave what may be somebody's alone
-        Err(TryLockError::Error(_)) => return Ok((None, false)),
-    };
-    if alone && file.unlock().is_err() {
-        return Ok((None, false));
-    }
-    match file.lock_shared() {
-        Ok(()) => Ok((Some(file), alone)),
-        Err(_) => Ok((None, false)),
-    }
 }
 
 /// Bytes by name.
@@ -212,6 +202,15 @@ fn file(dir: &Path, name: &str, extension: &str) -> PathBuf {
 }
 
 fn replace_file(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = temporary_file(dir)?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    sync_directory(dir)
+}
+
+/// A file to be renamed when it is whole; removed when it never is.
+pub(super) fn temporary_file(dir: &Path) -> io::Result<NamedTempFile> {
     let ending = format!(".{TEMPORARY}");
     let mut builder = tempfile::Builder::new();
     builder.suffix(&ending);
@@ -221,11 +220,17 @@ fn replace_file(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
         // as a file made in the ordinary way; temporary ones are private by default
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut temporary = builder.tempfile_in(dir)?;
-    temporary.write_all(bytes)?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    sync_directory(dir)
+    builder.tempfile_in(dir)
+}
+
+/// Removes what a crash left half written in a directory.
+pub(super) fn clear_temporaries(dir: &Path) -> Result<()> {
+    for path in entries(dir)? {
+        if path.extension() == Some(OsStr::new(TEMPORARY)) {
+            remove_any(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes renames and removals in a directory last.

@@ -56,7 +56,7 @@ impl Store {
             transforms: root.folder("transforms", "arrow")?,
             views: root.folder("views", "sql")?,
             tables: Tables::on_disk(root.directory("tables")?)?,
-            root: Some(root),
+            root: Some(root.share()),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -198,3 +198,6 @@ fn unknown<T>(what: &str, name: &str, names: &[String]) -> Result<T> {
         None => exec_err!("there is no {what} {name}; {list} lists those there are"),
     }
 }
+
+#[cfg(test)]
+mod tests;

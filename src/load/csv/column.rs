@@ -99,14 +99,22 @@ pub trait Column: Send {
 
 /// The column for a type.
 pub fn column(data_type: &DataType) -> Box<dyn Column> {
+    /// A column of numbers whose parser is compiled into its loop.
+    fn numbers<T: ArrowPrimitiveType>(
+        parse: impl Fn(&[u8]) -> Option<T::Native> + Send + 'static,
+    ) -> Box<dyn Column> {
+        Box::new(Numbers::<T, _> {
+            values: Vec::new(),
+            nulls: NullBufferBuilder::new(0),
+            parse,
+        })
+    }
     fn whole<T>() -> Box<dyn Column>
     where
         T: ArrowPrimitiveType,
         T::Native: TryFrom<i64>,
     {
-        Box::new(Numbers::<T>::new(|text| {
-            T::Native::try_from(value::integer(text)?).ok()
-        }))
+        numbers::<T>(|text| T::Native::try_from(value::integer(text)?).ok())
     }
     match data_type {
         DataType::Int8 => whole::<Int8Type>(),
@@ -116,17 +124,17 @@ pub fn column(data_type: &DataType) -> Box<dyn Column> {
         DataType::UInt8 => whole::<UInt8Type>(),
         DataType::UInt16 => whole::<UInt16Type>(),
         DataType::UInt32 => whole::<UInt32Type>(),
-        DataType::UInt64 => Box::new(Numbers::<UInt64Type>::new(|text| {
-            std::str::from_utf8(text).ok()?.parse().ok()
-        })),
-        DataType::Float64 => Box::new(Numbers::<Float64Type>::new(value::float)),
-        DataType::Float32 => Box::new(Numbers::<Float32Type>::new(|text| {
+        DataType::UInt64 => {
+            numbers::<UInt64Type>(|text| std::str::from_utf8(text).ok()?.parse().ok())
+        }
+        DataType::Float64 => numbers::<Float64Type>(value::float),
+        DataType::Float32 => numbers::<Float32Type>(|text| {
             // Not through a double, which would round twice.
             std::str::from_utf8(text).ok()?.parse().ok()
-        })),
-        DataType::Date32 => Box::new(Numbers::<Date32Type>::new(value::date)),
+        }),
+        DataType::Date32 => numbers::<Date32Type>(value::date),
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
-            Box::new(Numbers::<TimestampMicrosecondType>::new(value::timestamp))
+            numbers::<TimestampMicrosecondType>(value::timestamp)
         }
         DataType::Boolean => Box::new(Booleans::default()),
         DataType::Utf8View => Box::new(Texts::default()),
@@ -137,20 +145,10 @@ pub fn column(data_type: &DataType) -> Box<dyn Column> {
     }
 }
 
-struct Numbers<T: ArrowPrimitiveType> {
+struct Numbers<T: ArrowPrimitiveType, P> {
     values: Vec<T::Native>,
     nulls: NullBufferBuilder,
-    parse: fn(&[u8]) -> Option<T::Native>,
-}
-
-impl<T: ArrowPrimitiveType> Numbers<T> {
-    fn new(parse: fn(&[u8]) -> Option<T::Native>) -> Self {
-        Self {
-            values: Vec::new(),
-            nulls: NullBufferBuilder::new(0),
-            parse,
-        }
-    }
+    parse: P,
 }
 
 /// The value of a cell: `None` for missing, an error for text that is not of the type.
@@ -184,12 +182,16 @@ fn parsed<V>(
     }
 }
 
-impl<T: ArrowPrimitiveType> Column for Numbers<T> {
+impl<T, P> Column for Numbers<T, P>
+where
+    T: ArrowPrimitiveType,
+    P: Fn(&[u8]) -> Option<T::Native> + Send,
+{
     fn append(&mut self, block: &Block, at: Option<usize>, bad: &mut Vec<BadCell>) -> Result<()> {
         self.values.reserve(block.records.rows.len());
         let mut scratch = Vec::new();
         for (row, field) in block.cells(at).enumerate() {
-            match parsed(block, field, &mut scratch, self.parse) {
+            match parsed(block, field, &mut scratch, &self.parse) {
                 Ok(Some(value)) => {
                     self.values.push(value);
                     self.nulls.append_non_null();

@@ -14,6 +14,8 @@ use crate::load::source::{Source, read_full};
 
 /// Files up to this size are looked at from end to end.
 const WHOLE: u64 = 4 << 20;
+/// The same where every row is asked for; beyond it a sample must do, or the sample would not fit in memory.
+const EVERY: u64 = 512 << 20;
 /// The beginning of a larger one.
 const HEAD: usize = 256 << 10;
 /// Pieces of a larger one after its beginning, spread evenly.
@@ -32,16 +34,12 @@ pub struct Sample {
 pub fn sample(source: &Source, rows: Option<u64>) -> Result<Sample> {
     let failed = |e: std::io::Error| exec_datafusion_err!("cannot read '{}': {e}", source.name);
     let mut reader = source.peek()?;
-    let first = if rows.is_none() {
-        usize::MAX
-    } else {
-        usize::try_from(WHOLE).unwrap_or(usize::MAX)
-    };
+    let first = if rows.is_none() { EVERY } else { WHOLE };
     let seekable = source.seekable();
     let head = if rows.is_some() && seekable && source.size > WHOLE {
         HEAD
     } else {
-        first
+        usize::try_from(first).unwrap_or(usize::MAX)
     };
     let mut text = Vec::new();
     reader

@@ -89,7 +89,7 @@ pub const CSV_PARAMS: &[Param] = &[
     (
         "sample_rows",
         "20000",
-        "rows, spread over all of the files, that types are inferred from; -1 for every row",
+        "rows, spread over all of the files, that types are inferred from; -1 for every row, up to 512 MiB of text a file",
     ),
     (
         "on_error",
@@ -132,7 +132,7 @@ pub struct CsvOptions {
     pub trim: bool,
     pub skip_rows: u64,
     pub comment: Option<u8>,
-    /// Rows to infer from; all of them if `None`.
+    /// Rows to infer from; every one if `None`.
     pub sample_rows: Option<u64>,
     pub on_error: OnError,
     pub encoding: Option<Encoding>,

@@ -1,6 +1,7 @@
 //! Text to values: numbers, truth values, dates and times, from bytes and without allocation.
 
 /// A whole number with an optional sign.
+#[inline]
 pub fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),

@@ -13,7 +13,7 @@ const SPEC: Spec = Spec {
     kind: Kind::Relation,
     summary: "One row that says how large batches can be: rows, bytes_per_row, batch_size, batches, rounds.",
     params: &[
-        Param::data("query", "the rows: (SELECT ...), or a table's name"),
+        Param::data("query", "the rows: (SELECT ...) or TABLE t"),
         Param::option(
             "memory",
             "'1GB'",

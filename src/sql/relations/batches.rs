@@ -12,7 +12,7 @@ const SPEC: Spec = Spec {
     kind: Kind::Relation,
     summary: "The rows dealt into batches of one size, for one epoch: adds the columns batch and position, both from 0.",
     params: &[
-        Param::data("query", "the rows: (SELECT ...), or a table's name"),
+        Param::data("query", "the rows: (SELECT ...) or TABLE t"),
         Param::required("size", "rows a batch, at least 1"),
         Param::option(
             "shuffle",

@@ -19,7 +19,7 @@ const SPEC: Spec = Spec {
     kind: Kind::Relation,
     summary: "One row of those that agree in some columns, or in all.",
     params: &[
-        Param::data("query", "the rows: (SELECT ...), or a table's name"),
+        Param::data("query", "the rows: (SELECT ...) or TABLE t"),
         Param::option(
             "by",
             "NULL",

@@ -125,7 +125,7 @@ fn drawn(call: &Call<'_>, label: &str, wanted: &str, seed: i64) -> String {
                  WHERE wanted > 0
              )
          ) AS draws
-         ON ranked.{label} IS NOT DISTINCT FROM draws.class
-         AND ranked.{rank} IS NOT DISTINCT FROM draws.rank"
+         ON (ranked.{label} IS NOT DISTINCT FROM draws.class)
+         AND (ranked.{rank} IS NOT DISTINCT FROM draws.rank)"
     )
 }

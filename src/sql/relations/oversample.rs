@@ -12,7 +12,7 @@ const SPEC: Spec = Spec {
     kind: Kind::Relation,
     summary: "All rows, and more of each rare class, drawn with replacement until every class has as many rows.",
     params: &[
-        Param::data("query", "the rows: (SELECT ...), or a table's name"),
+        Param::data("query", "the rows: (SELECT ...) or TABLE t"),
         Param::required(
             "label",
             "the column of the class. NULL is a class of its own",
