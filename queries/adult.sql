@@ -81,7 +81,7 @@ FROM (
 ) AS filled;
 
 -- 5. Balance: a GAN learns the rows of the rare class; as many are drawn as the other class has more.
-CREATE OR REPLACE MODEL rich USING gan OPTIONS (epochs ${epochs:-60}, seed 42) AS
+CREATE OR REPLACE MODEL rich USING gan OPTIONS (epochs ${epochs:-30}, seed 42) AS
 SELECT age, workclass, fnlwgt, education_num, marital_status, occupation, relationship, race, sex, capital_gain,
        capital_loss, hours_per_week, native_country
 FROM parts WHERE part = 'train' AND income = 1;

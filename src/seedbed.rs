@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::plan::{TrainNode, TrainSpec};
-use crate::session::{Env, Progress};
+use crate::session::{Env, Progress, Settings};
 use crate::sql::expand::expand;
 use crate::sql::parse::{self, Create, Object, Parsed};
 use crate::sql::relation::quoted;
@@ -38,7 +38,7 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Bytes; 80 % of the machine's memory by default.
     pub memory_limit: Option<usize>,
-    /// The seed of every function that is given none; 0 by default.
+    /// The seed of every sample and training that is given none; 0 by default.
     pub seed: Option<u64>,
     /// Rows a batch.
     pub batch_size: Option<usize>,
@@ -164,6 +164,14 @@ impl Seedbed {
     /// What the running statement tells about itself.
     pub fn progress(&self) -> Progress {
         self.env.progress().clone()
+    }
+
+    /// Whether the progress is to be shown: the setting `seedbed.progress`.
+    pub fn shows_progress(&self) -> bool {
+        let state = self.ctx.state_ref();
+        let state = state.read();
+        let settings = state.config_options().extensions.get::<Settings>();
+        settings.is_none_or(|s| s.progress)
     }
 
     /// Warnings since the last call, oldest first; to be shown, not errors.

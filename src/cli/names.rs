@@ -31,6 +31,7 @@ pub fn specs() -> Vec<&'static Spec> {
     let mut specs: Vec<_> = seedbed_udfs::registry::functions()
         .iter()
         .map(|f| f.spec())
+        .chain(seedbed::sql::relations::specs())
         .collect();
     specs.sort_by_key(|spec| (spec.stage, spec.name));
     specs

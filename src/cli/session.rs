@@ -157,6 +157,7 @@ impl Session {
             .runtime
             .spawn(drive(self.seedbed.clone(), statement.clone(), sender));
         let progress = self.seedbed.progress();
+        let shown = self.seedbed.shows_progress();
         let mut interrupts = self.interrupts.clone();
         let output = &mut self.output;
         let shows_rows = output.format.streams() && output.is_terminal();
@@ -197,7 +198,7 @@ impl Session {
                             };
                         }
                     },
-                    _ = ticks.tick() => bar.tick(&progress),
+                    _ = ticks.tick(), if shown => bar.tick(&progress),
                 }
             };
             drop(events);

@@ -36,7 +36,8 @@ impl AnalyzerRule for LowerFits {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        if !has_fits(&plan)? {
+        let strategy = Strategy::of(config)?;
+        if strategy == Strategy::Window || !has_fits(&plan)? {
             return Ok(plan);
         }
         // a spool keeps all columns of its input, so those nobody reads are dropped before
@@ -44,7 +45,6 @@ impl AnalyzerRule for LowerFits {
             vec![Arc::new(OptimizeProjections::new())];
         let plan =
             Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?;
-        let strategy = Strategy::of(config)?;
         plan.transform_up_with_subqueries(|node| match node {
             LogicalPlan::Window(window) => lower(window, strategy),
             node => Ok(Transformed::no(node)),
@@ -59,6 +59,8 @@ enum Strategy {
     Auto,
     Rescan,
     Spool,
+    /// Not lowered: the plain window, to compare with.
+    Window,
 }
 
 impl Strategy {
@@ -71,8 +73,11 @@ impl Strategy {
             "auto" => Ok(Self::Auto),
             "rescan" => Ok(Self::Rescan),
             "spool" => Ok(Self::Spool),
+            "window" => Ok(Self::Window),
             other => {
-                plan_err!("seedbed.fit_strategy must be 'auto', 'rescan' or 'spool', not '{other}'")
+                plan_err!(
+                    "seedbed.fit_strategy must be 'auto', 'rescan', 'spool' or 'window', not '{other}'"
+                )
             }
         }
     }

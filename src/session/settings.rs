@@ -24,40 +24,35 @@ const LISTING_TTL: Duration = Duration::from_secs(1);
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
 /// The values of `seedbed.fit_strategy`.
-const FIT_STRATEGIES: [&str; 3] = ["auto", "rescan", "spool"];
+const FIT_STRATEGIES: [&str; 4] = ["auto", "rescan", "spool", "window"];
 
 /// Each setting: its full name, and what SHOW says about it.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 3] = [
     (
         "seedbed.seed",
-        "Seed of every function, sample and training that is given none. A whole number from 0.",
+        "Seed of every sample and training that is given none. A whole number from 0.",
     ),
     (
         "seedbed.progress",
-        "Whether a running statement counts what it has done, for a bar at the prompt. true or false.",
+        "Whether a bar shows how far a running statement is. true or false.",
     ),
     (
         "seedbed.fit_strategy",
         "How fitted functions read their input twice: 'rescan' runs it again, 'spool' keeps a copy that \
-         may go to disk, 'auto' chooses by cost and by what can be run again.",
-    ),
-    (
-        "seedbed.train_threads",
-        "How many models may train at the same time in this session. A whole number from 1.",
+         may go to disk, 'auto' chooses by cost and by what can be run again; 'window' holds all rows in memory, as plain \
+         window functions do.",
     ),
 ];
 
 /// The settings under `seedbed.`, changed with SET and seen with SHOW.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Of every function that is given none.
+    /// Of every sample and training that is given none.
     pub seed: u64,
-    /// Whether statements count what they have done.
+    /// Whether a bar shows how far a statement is.
     pub progress: bool,
-    /// `auto`, `rescan` or `spool`.
+    /// `auto`, `rescan`, `spool` or `window`.
     pub fit_strategy: String,
-    /// Trainings at once.
-    pub train_threads: usize,
 }
 
 impl Default for Settings {
@@ -66,7 +61,6 @@ impl Default for Settings {
             seed: 0,
             progress: true,
             fit_strategy: "auto".to_string(),
-            train_threads: 1,
         }
     }
 }
@@ -110,20 +104,12 @@ impl ExtensionOptions for Settings {
                 let lower = value.to_lowercase();
                 if !FIT_STRATEGIES.contains(&lower.as_str()) {
                     return config_err!(
-                        "seedbed.fit_strategy is 'auto', 'rescan' or 'spool', not '{value}'{}",
+                        "seedbed.fit_strategy is 'auto', 'rescan', 'spool' or 'window', not '{value}'{}",
                         meant(&lower, FIT_STRATEGIES)
                     );
                 }
                 self.fit_strategy = lower;
             }
-            "train_threads" => match value.parse() {
-                Ok(threads) if threads > 0 => self.train_threads = threads,
-                _ => {
-                    return config_err!(
-                        "seedbed.train_threads is a whole number from 1, not '{value}'"
-                    );
-                }
-            },
             _ => {
                 let full = format!("seedbed.{key}");
                 let names = SETTINGS.map(|(name, _)| name);
@@ -142,7 +128,6 @@ impl ExtensionOptions for Settings {
             self.seed.to_string(),
             self.progress.to_string(),
             self.fit_strategy.clone(),
-            self.train_threads.to_string(),
         ];
         // an extension's entries are listed as they are: the prefix has to be in the key
         SETTINGS
@@ -274,7 +259,6 @@ mod tests {
             .await
             .unwrap();
         run(&ctx, "SET seedbed.progress = false").await.unwrap();
-        run(&ctx, "SET seedbed.train_threads TO 2").await.unwrap();
         assert!(
             run(&ctx, "SHOW seedbed.seed")
                 .await
@@ -285,7 +269,6 @@ mod tests {
             seed: 7,
             progress: false,
             fit_strategy: "spool".to_string(),
-            train_threads: 2,
         };
         assert_eq!(ours(&ctx), expected);
         let all = run(&ctx, "SHOW ALL").await.unwrap();
@@ -312,7 +295,6 @@ mod tests {
             ("seed = 'x'", "SET seedbed.seed = 7"),
             ("progress = 'maybe'", "true or false"),
             ("fit_strategy = 'spol'", "did you mean 'spool'?"),
-            ("train_threads = 0", "whole number from 1"),
             ("sed = 1", "did you mean 'seedbed.seed'?"),
         ] {
             let error = run(&ctx, &format!("SET seedbed.{set}")).await.unwrap_err();

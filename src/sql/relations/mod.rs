@@ -8,12 +8,15 @@ mod batch_plan;
 mod batches;
 mod deduplicate;
 mod oversample;
+mod read;
 mod sample;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
+
+use seedbed_udfs::spec::Spec;
 
 use super::relation::{Call, Relation};
 use super::transform::TransformRelation;
@@ -30,6 +33,13 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
     ];
     all.extend(sample::Sample::both());
     all
+}
+
+/// The declarations of all relation functions, those of the readers among them.
+pub fn specs() -> Vec<&'static Spec> {
+    let relations = all();
+    let relations = relations.iter().map(|r| r.spec());
+    relations.chain(read::specs()).collect()
 }
 
 /// Names, quoted, for a template's own columns: none is the name of a column of the table.
