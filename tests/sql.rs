@@ -202,3 +202,15 @@ async fn examples_of_functions() {
     }
     assert!(failed.is_empty(), "{failed}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_the_readme() {
+    let readme = include_str!("../README.md");
+    let session = Seedbed::open(Options::default()).unwrap();
+    let blocks = readme.split("```sql\n").skip(1);
+    for block in blocks.filter_map(|b| b.split("```").next()) {
+        if let Err(error) = session.sql(block).await {
+            panic!("{error}\n{block}");
+        }
+    }
+}
