@@ -7,11 +7,11 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, IntervalUnit, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{
-    Result, SchemaExt, exec_datafusion_err, exec_err, internal_err, not_impl_err,
+    Result, SchemaExt, exec_datafusion_err, exec_err, internal_err, not_impl_err, plan_err,
 };
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
@@ -86,6 +86,7 @@ impl Tables {
         task: Arc<TaskContext>,
     ) -> Result<(Arc<dyn TableProvider>, u64)> {
         check_length(&name)?;
+        check_types(&name, &schema)?;
         // removes itself when the statement fails or is cancelled
         let temporary = tempfile::Builder::new()
             .suffix(&format!(".{TEMPORARY}"))
@@ -175,6 +176,41 @@ impl Tables {
         temporary
             .close()
             .map_err(|error| cannot("delete", &place, &error))
+    }
+}
+
+/// Refuses columns that no Parquet file can hold, before anything is computed.
+fn check_types(table: &str, schema: &Schema) -> Result<()> {
+    for field in schema.fields() {
+        if let Some(unfit) = not_for_parquet(field.data_type()) {
+            return plan_err!(
+                "column {} of table {table} has the type {unfit}, which a Parquet file cannot hold; \
+                 write CAST({} AS VARCHAR), or leave it out",
+                field.name(),
+                field.name()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The part of a type that Parquet has nothing for.
+fn not_for_parquet(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::Union(..) | DataType::Interval(IntervalUnit::MonthDayNano) => Some(data_type),
+        DataType::Struct(fields) if fields.is_empty() => Some(data_type),
+        DataType::Struct(fields) => fields
+            .iter()
+            .find_map(|field| not_for_parquet(field.data_type())),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => not_for_parquet(field.data_type()),
+        DataType::Dictionary(_, value) => not_for_parquet(value),
+        _ => None,
     }
 }
 

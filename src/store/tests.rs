@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, IntervalUnit, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::SendableRecordBatchStream;
@@ -485,4 +485,19 @@ async fn slices_of_a_batch_are_counted_once() {
         .await
         .unwrap();
     assert_eq!(rows, 1000);
+}
+
+#[tokio::test]
+async fn a_column_that_parquet_cannot_hold_is_refused_before_anything_runs() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let list = DataType::new_list(interval, true);
+    let schema = Arc::new(Schema::new(vec![Field::new("wait", list, true)]));
+    let task = session(None).task_ctx();
+    let made = store.create_table("t".to_string(), Vec::new(), schema, task);
+    let error = made.await.unwrap_err().to_string();
+    assert!(error.contains("column wait of table t"), "{error}");
+    assert!(error.contains("CAST(wait AS VARCHAR)"), "{error}");
+    assert!(names(&dir.path().join("db/tables")).is_empty());
 }
