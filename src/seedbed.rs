@@ -517,7 +517,9 @@ impl Seedbed {
             };
             let distinct = if ordered {
                 // the sketch takes texts, and not all other types
-                format!("CAST(approx_distinct(CAST({name} AS VARCHAR)) AS BIGINT)")
+                format!(
+                    "least(CAST(approx_distinct(CAST({name} AS VARCHAR)) AS BIGINT), count({name}))"
+                )
             } else {
                 "CAST(NULL AS BIGINT)".into()
             };

@@ -35,6 +35,7 @@ use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::UnKnownColumn;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::cooperative;
@@ -266,6 +267,20 @@ fn fits(is: &Partitioning, wanted: &Partitioning) -> bool {
     }
 }
 
+/// A partitioning by columns that a projection below dropped cannot be told, nor made anew.
+fn known(partitioning: &Partitioning) -> Partitioning {
+    match partitioning {
+        Partitioning::Hash(by, partitions)
+            if by
+                .iter()
+                .any(|e| e.downcast_ref::<UnKnownColumn>().is_some()) =>
+        {
+            Partitioning::UnknownPartitioning(*partitions)
+        }
+        known => known.clone(),
+    }
+}
+
 /// A plan spread anew.
 fn partition_as(
     plan: Arc<dyn ExecutionPlan>,
@@ -319,7 +334,7 @@ impl SpoolExec {
         equivalences.clear_orderings();
         let properties = PlanProperties::new(
             equivalences,
-            input.output_partitioning().clone(),
+            known(input.output_partitioning()),
             EmissionType::Incremental,
             input.boundedness(),
         );

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
-    TableFactor, VisitMut, VisitorMut,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select,
+    SelectFlavor, SelectItem, TableFactor, VisitMut, VisitorMut,
 };
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
@@ -77,6 +77,11 @@ impl VisitorMut for Complete {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        // `FROM t` alone: all columns
+        if select.projection.is_empty() && select.flavor == SelectFlavor::FromFirstNoSelect {
+            select.flavor = SelectFlavor::FromFirst;
+            select.projection = vec![SelectItem::Wildcard(Default::default())];
+        }
         for item in &mut select.projection {
             // an output without an alias is named as it was written, not with the defaults filled in
             if let SelectItem::UnnamedExpr(expr) = item
@@ -95,6 +100,9 @@ impl VisitorMut for Complete {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        if let Err(error) = field_of_call(expr) {
+            return ControlFlow::Break(error);
+        }
         let Expr::Function(call) = expr else {
             return ControlFlow::Continue(());
         };
@@ -103,6 +111,28 @@ impl VisitorMut for Complete {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// Makes `get_field(f(x), 'name')` of `f(x).name`, which the planner does not know.
+fn field_of_call(expr: &mut Expr) -> Result<()> {
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else {
+        return Ok(());
+    };
+    let names: Option<Vec<String>> = access_chain
+        .iter()
+        .map(|access| match access {
+            AccessExpr::Dot(Expr::Identifier(name)) => Some(name.value.clone()),
+            _ => None,
+        })
+        .collect();
+    if let (Expr::Function(_), Some(names)) = (root.as_ref(), names) {
+        let mut text = root.to_string();
+        for name in names {
+            text = format!("get_field({text}, '{}')", name.replace('\'', "''"));
+        }
+        *expr = parse_expr(&text)?;
+    }
+    Ok(())
 }
 
 /// Makes queries of the tables that a relation function is given by name, so that the names are looked up
