@@ -252,7 +252,10 @@ impl Seedbed {
 
     async fn ddl(&self, ddl: DdlStatement, text: &str) -> Result<Answer> {
         let store = self.store()?;
-        let what = first_words(text, 2);
+        let what = match &ddl {
+            DdlStatement::CreateView(view) => format!("CREATE VIEW {}", view.name),
+            _ => first_words(text, 2),
+        };
         let (keep_view, drop_view, drop_table) = match &ddl {
             DdlStatement::CreateView(view) if !view.temporary => {
                 (Some(view.name.table().to_string()), None, None)

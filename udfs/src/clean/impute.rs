@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn mean_and_median() {
         let x = floats([Some(1.0), None, Some(2.0), Some(f64::NAN), Some(9.0)]);
-        let y = fit_apply::<Impute>(&[], &[x.clone()]);
+        let y = fit_apply::<Impute>(&[], std::slice::from_ref(&x));
         assert_floats(&y, &[Some(1.0), Some(4.0), Some(2.0), Some(4.0), Some(9.0)]);
         let y = fit_apply::<Impute>(&[("strategy", "median".into())], &[x]);
         assert_floats(&y, &[Some(1.0), Some(2.0), Some(2.0), Some(2.0), Some(9.0)]);

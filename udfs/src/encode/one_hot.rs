@@ -835,7 +835,7 @@ mod tests {
         let fit = texts(&["a", "a", "b", "b", "c"]);
         let x = texts(&["a", "b", "c", "new", "NULL"]);
         let rare = ("min_frequency", ScalarValue::from(2));
-        let (names, rows) = encode(&[rare.clone()], &fit, &x)?;
+        let (names, rows) = encode(std::slice::from_ref(&rare), &fit, &x)?;
         assert_eq!(names, ["x_a", "x_b", "x_other"]);
         assert_eq!(rows, ["100", "010", "001", "000", "000"]);
         let infrequent = ("handle_unknown", ScalarValue::from("infrequent"));
@@ -850,7 +850,7 @@ mod tests {
         let (_, rows) = encode(&[infrequent], &fit, &x)?;
         assert_eq!(rows, ["100", "010", "001", "000", "000"]);
         let strict = ("handle_unknown", ScalarValue::from("error"));
-        let error = encode(&[strict.clone()], &fit, &x)
+        let error = encode(std::slice::from_ref(&strict), &fit, &x)
             .expect_err("an error")
             .to_string();
         assert!(error.contains("one_hot: unknown category 'new'"), "{error}");
@@ -866,13 +866,21 @@ mod tests {
         let first = ("drop", ScalarValue::from("first"));
         let binary = ("drop", ScalarValue::from("if_binary"));
         assert_eq!(
-            encode(&[first.clone()], &three, &three)?.1,
+            encode(std::slice::from_ref(&first), &three, &three)?.1,
             ["00", "10", "01"]
         );
-        assert_eq!(encode(&[binary.clone()], &three, &three)?.0.len(), 3);
-        assert_eq!(encode(&[binary.clone()], &two, &two)?.0, ["x_b"]);
+        assert_eq!(
+            encode(std::slice::from_ref(&binary), &three, &three)?
+                .0
+                .len(),
+            3
+        );
+        assert_eq!(
+            encode(std::slice::from_ref(&binary), &two, &two)?.0,
+            ["x_b"]
+        );
         let one = texts(&["a", "a"]);
-        assert_eq!(encode(&[first.clone()], &one, &one)?.0.len(), 0);
+        assert_eq!(encode(std::slice::from_ref(&first), &one, &one)?.0.len(), 0);
         assert_eq!(encode(&[binary], &one, &one)?.0, ["x_a"]);
         // what is dropped is the first column after grouping
         let rare = ("min_frequency", ScalarValue::from(2));

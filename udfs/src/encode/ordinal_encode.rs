@@ -262,7 +262,7 @@ mod tests {
         let x = texts([Some("b"), Some(""), None, Some("é"), Some(long), Some("b")]);
         let expected = [Some(2), Some(0), None, Some(3), Some(1), Some(2)];
         assert_eq!(
-            codes(&fit_apply::<OrdinalEncode>(&[], &[x.clone()])),
+            codes(&fit_apply::<OrdinalEncode>(&[], std::slice::from_ref(&x))),
             expected
         );
         let of = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
@@ -301,21 +301,25 @@ mod tests {
     fn unknown_categories() {
         let fit = texts([Some("a"), Some("b")]);
         let other = texts([Some("b"), Some("it's new"), None]);
-        let error = try_apply_to::<OrdinalEncode>(&[], &[fit.clone()], &[other.clone()]);
+        let error = try_apply_to::<OrdinalEncode>(
+            &[],
+            std::slice::from_ref(&fit),
+            std::slice::from_ref(&other),
+        );
         let error = error.expect_err("an error").to_string();
         assert!(error.contains("unknown category 'it''s new'"), "{error}");
         assert!(error.contains("handle_unknown => 'null'"), "{error}");
         let y = apply_to::<OrdinalEncode>(
             &[("handle_unknown", "null".into())],
-            &[fit.clone()],
-            &[other.clone()],
+            std::slice::from_ref(&fit),
+            std::slice::from_ref(&other),
         );
         assert_eq!(codes(&y), [Some(1), None, None]);
         for code in [ScalarValue::from(-1i64), ScalarValue::from("-1")] {
             let y = apply_to::<OrdinalEncode>(
                 &[("handle_unknown", code)],
-                &[fit.clone()],
-                &[other.clone()],
+                std::slice::from_ref(&fit),
+                std::slice::from_ref(&other),
             );
             assert_eq!(codes(&y), [Some(1), Some(-1), None]);
         }
@@ -326,7 +330,8 @@ mod tests {
     #[test]
     fn rare_categories_share_a_code() {
         let x = texts(["a", "b", "b", "c", "d", "d", "d", "d"].map(Some));
-        let y = fit_apply::<OrdinalEncode>(&[("min_frequency", 2.into())], &[x.clone()]);
+        let y =
+            fit_apply::<OrdinalEncode>(&[("min_frequency", 2.into())], std::slice::from_ref(&x));
         let expected = [2, 0, 0, 2, 1, 1, 1, 1].map(Some);
         assert_eq!(codes(&y), expected);
         let y = fit_apply::<OrdinalEncode>(&[("min_frequency", 0.25.into())], &[x]);

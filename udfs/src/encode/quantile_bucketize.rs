@@ -254,7 +254,7 @@ mod tests {
     fn names() {
         let x = floats([Some(1.0), Some(2.0), Some(3.0), Some(4.0), None]);
         let options = [("n", 2.into()), ("output", "range".into())];
-        let y = fit_apply::<QuantileBucketize>(&options, &[x.clone()]);
+        let y = fit_apply::<QuantileBucketize>(&options, std::slice::from_ref(&x));
         let names: Vec<_> = y.as_string_view().iter().collect();
         let (low, high) = (Some("(-inf, 2.5)"), Some("[2.5, +inf)"));
         assert_eq!(names, [low, low, high, high, None]);

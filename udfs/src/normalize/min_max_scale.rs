@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn scales_to_the_range() {
         let x = floats([Some(10.0), None, Some(30.0), Some(f64::NAN), Some(15.0)]);
-        let y = fit_apply::<MinMaxScale>(&[], &[x.clone()]);
+        let y = fit_apply::<MinMaxScale>(&[], std::slice::from_ref(&x));
         let expected = [Some(0.0), None, Some(1.0), None, Some(0.25)];
         assert_floats(&y, &expected);
         let y = fit_apply::<MinMaxScale>(&[("lo", (-1).into()), ("hi", 3.into())], &[x]);
@@ -177,7 +177,11 @@ mod tests {
     fn other_tables_may_be_clipped() {
         let fit = floats([Some(0.0), Some(10.0)]);
         let other = floats([Some(-5.0), Some(20.0), Some(f64::INFINITY)]);
-        let y = apply_to::<MinMaxScale>(&[], &[fit.clone()], &[other.clone()]);
+        let y = apply_to::<MinMaxScale>(
+            &[],
+            std::slice::from_ref(&fit),
+            std::slice::from_ref(&other),
+        );
         assert_floats(&y, &[Some(-0.5), Some(2.0), Some(f64::INFINITY)]);
         let y = apply_to::<MinMaxScale>(&[("clip", true.into())], &[fit], &[other]);
         assert_floats(&y, &[Some(0.0), Some(1.0), Some(1.0)]);
