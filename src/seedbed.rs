@@ -332,18 +332,16 @@ impl Seedbed {
             exec_datafusion_err!("{target} cannot be written: {error}. Write to another folder")
         };
         std::fs::create_dir_all(folder).map_err(refused)?;
-        let suffix = path
-            .file_name()
-            .map_or("out".into(), |n| n.to_string_lossy());
+        // a folder, since the writer puts a file of its own beside the one it is to write
         let temporary = tempfile::Builder::new()
             .prefix(".seedbed-")
-            .suffix(&format!("-{suffix}"))
-            .tempfile_in(folder)
-            .map_err(refused)?
-            .into_temp_path();
-        copy.output_url = temporary.to_string_lossy().into_owned();
+            .tempdir_in(folder)
+            .map_err(refused)?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let written = temporary.path().join(name);
+        copy.output_url = written.to_string_lossy().into_owned();
         let rows = total(self.execute(LogicalPlan::Copy(copy)).await?).await?;
-        temporary.persist(path).map_err(|e| refused(e.error))?;
+        std::fs::rename(&written, path).map_err(refused)?;
         done(format!("COPY {target}: {} rows", rows.unwrap_or(0)))
     }
 

@@ -69,6 +69,9 @@ impl Handle {
 pub struct Spool {
     handle: Handle,
     input: LogicalPlan,
+    /// The input's, as it was. A rule that adds a column to the input to take it out above sees here that
+    /// it does not come through, and leaves it.
+    schema: DFSchemaRef,
 }
 
 impl Spool {
@@ -76,6 +79,7 @@ impl Spool {
     pub fn over(input: LogicalPlan) -> LogicalPlan {
         Self {
             handle: Handle::fresh(),
+            schema: Arc::clone(input.schema()),
             input,
         }
         .again()
@@ -119,7 +123,7 @@ impl UserDefinedLogicalNodeCore for Spool {
     }
 
     fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
+        &self.schema
     }
 
     fn expressions(&self) -> Vec<Expr> {
@@ -132,10 +136,19 @@ impl UserDefinedLogicalNodeCore for Spool {
 
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => Ok(Self {
-                handle: self.handle,
-                input,
-            }),
+            (Some(input), true) => {
+                let columns = input.schema().columns();
+                let schema = if columns == self.schema.columns() {
+                    input.schema()
+                } else {
+                    &self.schema
+                };
+                Ok(Self {
+                    handle: self.handle,
+                    schema: Arc::clone(schema),
+                    input,
+                })
+            }
             _ => internal_err!("Spool takes one input"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
 use datafusion::execution::context::{QueryPlanner, SessionContext};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawWindowExpr};
@@ -44,6 +44,9 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
         .get_or_insert_default()
         .insert(0, Arc::new(BindFits));
     let ctx = SessionContext::new_with_state(builder.build());
+    // It makes a semi join of an inner join with a side it takes to be unique. It takes a grouped side for
+    // unique still after `unnest` has multiplied its rows, and rows are lost.
+    ctx.remove_optimizer_rule("eliminate_join");
     for function in functions() {
         match function {
             Function::RowWise(_, udf) => ctx.register_udf(udf.as_ref().clone()),
@@ -79,11 +82,33 @@ impl QueryPlanner for Planner {
     }
 }
 
-/// Gives a fitted call its options while planning: they are constants among its arguments.
+/// Reads constants while planning: lists, and the options among the arguments of a fitted call.
 #[derive(Debug)]
 struct BindFits;
 
 impl ExprPlanner for BindFits {
+    /// A list of constants is a constant, so that options can be read while planning.
+    fn plan_array_literal(
+        &self,
+        exprs: Vec<Expr>,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let mut values = Vec::with_capacity(exprs.len());
+        for expr in &exprs {
+            match expr {
+                Expr::Literal(value, _) => values.push(value.clone()),
+                _ => return Ok(PlannerResult::Original(exprs)),
+            }
+        }
+        match values.first().map(ScalarValue::data_type) {
+            Some(of) if values.iter().all(|v| v.data_type() == of) => {
+                let list = ScalarValue::List(ScalarValue::new_list(&values, &of, true));
+                Ok(PlannerResult::Planned(Expr::Literal(list, None)))
+            }
+            _ => Ok(PlannerResult::Original(exprs)),
+        }
+    }
+
     fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         let WindowFunctionDefinition::WindowUDF(udf) = &raw.func_def else {
             return Ok(PlannerResult::Original(raw));

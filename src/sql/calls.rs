@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select,
-    SelectFlavor, SelectItem, TableFactor, VisitMut, VisitorMut,
+    SelectFlavor, SelectItem, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
@@ -85,9 +85,8 @@ impl VisitorMut for Complete {
         for item in &mut select.projection {
             // an output without an alias is named as it was written, not with the defaults filled in
             if let SelectItem::UnnamedExpr(expr) = item
-                && let Expr::Function(call) = &*expr
-                && let Some(function) = registered(call)
-                && !EXPANDING.contains(&function.spec().name)
+                && expands(expr).is_none()
+                && Visit::visit(&*expr, &mut Ours).is_break()
             {
                 let alias = Ident::with_quote('"', expr.to_string());
                 *item = SelectItem::ExprWithAlias {
@@ -108,6 +107,29 @@ impl VisitorMut for Complete {
         };
         match registered(call).map(|f| complete_call(f.spec(), call)) {
             Some(Err(error)) => ControlFlow::Break(error),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The call that stands for several columns, if an expression is one.
+fn expands(expr: &Expr) -> Option<&'static str> {
+    let Expr::Function(call) = expr else {
+        return None;
+    };
+    let name = registered(call)?.spec().name;
+    EXPANDING.contains(&name).then_some(name)
+}
+
+/// Stops at a call of one of our functions.
+struct Ours;
+
+impl Visitor for Ours {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(call) if registered(call).is_some() => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         }
     }

@@ -20,7 +20,8 @@ use datafusion::common::{Column, Result, ScalarValue, exec_err, internal_err, pl
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, lit,
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
@@ -542,7 +543,11 @@ fn apply(
                 return Ok(lit(null).alias(name));
             }
             let (qualifier, found) = input.schema().qualified_field_with_unqualified_name(name)?;
-            let column = Expr::Column(Column::from((qualifier, found)));
+            let mut column = Expr::Column(Column::from((qualifier, found)));
+            if !found.is_nullable() {
+                // whatever the table, the result has one schema
+                column = Nullable::udf().call(vec![column]);
+            }
             let (from, to) = (found.data_type(), field.data_type());
             if from == to {
                 return Ok(column.alias(name));
@@ -642,6 +647,38 @@ fn trace(plan: &LogicalPlan, column: &Column) -> Result<Option<String>> {
             }
         }
         _ => Ok(None),
+    }
+}
+
+/// The identity, but for the type: what it gives may be NULL.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Nullable {
+    signature: Signature,
+}
+
+impl Nullable {
+    fn udf() -> ScalarUDF {
+        ScalarUDF::from(Self {
+            signature: Signature::any(1, Volatility::Immutable),
+        })
+    }
+}
+
+impl ScalarUDFImpl for Nullable {
+    fn name(&self) -> &str {
+        "nullable"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(args.args.swap_remove(0))
     }
 }
 

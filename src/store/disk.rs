@@ -57,9 +57,6 @@ impl Tables {
         if dir.alone {
             for path in entries(&dir.path)? {
                 if path.extension() != Some(OsStr::new(REPLACED)) {
-                    if path.is_dir() {
-                        clear_temporaries(&path)?;
-                    }
                     continue;
                 }
                 // a crash between the two renames of a replacement
@@ -68,6 +65,11 @@ impl Tables {
                     remove_any(&path)?;
                 } else {
                     fs::rename(&path, &place).map_err(|error| cannot("write", &place, &error))?;
+                }
+            }
+            for path in entries(&dir.path)? {
+                if path.is_dir() {
+                    clear_temporaries(&path)?;
                 }
             }
         }

@@ -191,7 +191,7 @@ impl<'a> Formats<'a> {
                 formats.iter().find_map(|items| {
                     let mut parsed = Parsed::new();
                     let rest = parse_and_remainder(&mut parsed, text, items.iter()).ok()?;
-                    at(date(&parsed)?, rest)
+                    at(date(&parsed, text)?, rest)
                 })
             }),
         }
@@ -222,15 +222,18 @@ fn given(text: &str, items: &[Item<'_>]) -> Option<Moment> {
         NaiveTime::MIN
     };
     Some(Moment {
-        local: date(&parsed)?.and_time(time),
+        local: date(&parsed, text)?.and_time(time),
         offset_seconds: parsed.offset().unwrap_or(0),
     })
 }
 
 /// The date of what was parsed; a month means its first day, a year its first month.
-fn date(parsed: &Parsed) -> Option<NaiveDate> {
-    // chrono reads the year 21 where %Y meets '21'
-    if parsed.year().is_some_and(|year| year < 1000) {
+fn date(parsed: &Parsed, text: &str) -> Option<NaiveDate> {
+    // chrono reads the year 21 where %Y meets '21'; '0021' is one
+    if let Some(year) = parsed.year()
+        && year < 1000
+        && !text.contains(&format!("{year:04}"))
+    {
         return None;
     }
     let mut parsed = parsed.clone();

@@ -26,7 +26,7 @@ const SPEC: Spec = Spec {
     ],
     variadic: false,
     examples: &[Example {
-        sql: "SELECT c['sin'], c['cos'] FROM (SELECT cyclic(month, 12) AS c FROM (VALUES (3), (12), (NULL)) AS t(month))",
+        sql: "SELECT cyclic(month, 12) AS c FROM (VALUES (3), (12), (NULL)) AS t(month)",
         result: "1.0,0.0\n0.0,1.0\n,",
     }],
     source: "sin and cos of 2 pi x / period",
