@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select,
-    SelectFlavor, SelectItem, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, Query, Select, SelectFlavor, SelectItem, TableFactor, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
@@ -82,6 +83,9 @@ impl VisitorMut for Complete {
             select.flavor = SelectFlavor::FromFirst;
             select.projection = vec![SelectItem::Wildcard(Default::default())];
         }
+        if let Err(error) = places(select) {
+            return ControlFlow::Break(error);
+        }
         for item in &mut select.projection {
             // an output without an alias is named as it was written, not with the defaults filled in
             if let SelectItem::UnnamedExpr(expr) = item
@@ -110,6 +114,73 @@ impl VisitorMut for Complete {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+/// The first fitted call in an expression; those of subqueries in it are theirs.
+fn fitted_in<T: Visit>(ast: &T) -> Option<&'static Spec> {
+    struct Find {
+        depth: usize,
+    }
+    impl Visitor for Find {
+        type Break = &'static Spec;
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<&'static Spec> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<&'static Spec> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<&'static Spec> {
+            match expr {
+                Expr::Function(call) => match registered(call) {
+                    Some(f) if self.depth == 0 && f.spec().kind == Kind::Fitted => {
+                        ControlFlow::Break(f.spec())
+                    }
+                    _ => ControlFlow::Continue(()),
+                },
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match ast.visit(&mut Find { depth: 0 }) {
+        ControlFlow::Break(spec) => Some(spec),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// An error for a fitted call where its rows are not known yet: in WHERE and GROUP BY.
+fn places(select: &Select) -> Result<()> {
+    let wrong = |spec: &Spec, clause: &str| {
+        plan_err!(
+            "{0}: a fitted call stands in the SELECT list, not in {clause}. Write SELECT ... FROM (SELECT {0}(x) OVER () AS y, * FROM t) and use y",
+            spec.name
+        )
+    };
+    if let Some(spec) = select.selection.as_ref().and_then(fitted_in) {
+        return wrong(spec, "WHERE");
+    }
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else {
+        return Ok(());
+    };
+    for key in keys {
+        let meant = match key {
+            Expr::Value(value) => value
+                .value
+                .to_string()
+                .parse::<usize>()
+                .ok()
+                .and_then(|n| select.projection.get(n.wrapping_sub(1))),
+            Expr::Identifier(name) => select.projection.iter().find(
+                |item| matches!(item, SelectItem::ExprWithAlias { alias, .. } if alias.value == name.value),
+            ),
+            _ => None,
+        };
+        if let Some(spec) = fitted_in(key).or_else(|| meant.and_then(fitted_in)) {
+            return wrong(spec, "GROUP BY");
+        }
+    }
+    Ok(())
 }
 
 /// The call that stands for several columns, if an expression is one.
@@ -203,6 +274,15 @@ fn complete_call(spec: &'static Spec, call: &mut Function) -> Result<()> {
     let FunctionArguments::List(list) = &mut call.args else {
         return Ok(());
     };
+    if spec.kind == Kind::Fitted
+        && let Some(inner) = list.args.iter().find_map(fitted_in)
+    {
+        return plan_err!(
+            "{0}: {1} in it is fitted too, and must be done first. Write SELECT {0}(y) OVER () FROM (SELECT {1}(x) OVER () AS y FROM t)",
+            spec.name,
+            inner.name
+        );
+    }
     let args = ordered(spec, std::mem::take(&mut list.args))?;
     list.args = args
         .into_iter()
