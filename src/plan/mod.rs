@@ -1,11 +1,13 @@
 //! Logical nodes, analyzer rules and physical operators; a logical and its physical node share a file.
 
+mod distinct;
 mod fit;
 mod gan_sample;
 mod sample;
 mod spool;
 mod train;
 
+pub use distinct::{Distinct, DistinctExec, DistinctPlanner, StreamDistinct};
 pub use fit::{LowerFits, has_fits, is_cheap, substitute};
 pub use gan_sample::GanSample;
 pub use sample::{Sample, SampleExec, SampleTable};

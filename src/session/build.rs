@@ -17,7 +17,9 @@ use seedbed_udfs::registry::{Function, functions};
 
 use super::{Env, settings};
 use crate::Options;
-use crate::plan::{GanSample, LowerFits, ShareSpools, SpoolPlanner, Trainer};
+use crate::plan::{
+    DistinctPlanner, GanSample, LowerFits, ShareSpools, SpoolPlanner, StreamDistinct, Trainer,
+};
 use crate::sql::relation::{Relations, fold};
 use crate::sql::relations;
 
@@ -31,8 +33,13 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
         .with_runtime_env(runtime)
         .with_default_features()
         .with_query_planner(Arc::new(Planner {
-            extensions: vec![Arc::new(trainer), Arc::new(SpoolPlanner)],
+            extensions: vec![
+                Arc::new(trainer),
+                Arc::new(SpoolPlanner),
+                Arc::new(DistinctPlanner),
+            ],
         }))
+        .with_analyzer_rule(Arc::new(StreamDistinct))
         .with_analyzer_rule(Arc::new(LowerFits))
         .with_physical_optimizer_rule(Arc::new(ShareSpools))
         .with_relation_planners(vec![Arc::new(Relations::new(

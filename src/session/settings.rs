@@ -26,8 +26,11 @@ const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 /// The values of `seedbed.fit_strategy`.
 const FIT_STRATEGIES: [&str; 4] = ["auto", "rescan", "spool", "window"];
 
+/// The values of `seedbed.distinct_strategy`.
+const DISTINCT_STRATEGIES: [&str; 2] = ["hash", "aggregate"];
+
 /// Each setting: its full name, and what SHOW says about it.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
     (
         "seedbed.seed",
         "Seed of every sample and training that is given none. A whole number from 0.",
@@ -42,6 +45,11 @@ const SETTINGS: [(&str, &str); 3] = [
          may go to disk, 'auto' chooses by cost and by what can be run again; 'window' holds all rows in memory, as plain \
          window functions do.",
     ),
+    (
+        "seedbed.distinct_strategy",
+        "How DISTINCT works: 'hash' streams and keeps a fingerprint of 128 bits a distinct row, 'aggregate' keeps the \
+         rows and goes to disk where memory is short.",
+    ),
 ];
 
 /// The settings under `seedbed.`, changed with SET and seen with SHOW.
@@ -53,6 +61,8 @@ pub struct Settings {
     pub progress: bool,
     /// `auto`, `rescan`, `spool` or `window`.
     pub fit_strategy: String,
+    /// `hash` or `aggregate`.
+    pub distinct_strategy: String,
 }
 
 impl Default for Settings {
@@ -61,6 +71,7 @@ impl Default for Settings {
             seed: 0,
             progress: true,
             fit_strategy: "auto".to_string(),
+            distinct_strategy: "hash".to_string(),
         }
     }
 }
@@ -110,6 +121,16 @@ impl ExtensionOptions for Settings {
                 }
                 self.fit_strategy = lower;
             }
+            "distinct_strategy" => {
+                let lower = value.to_lowercase();
+                if !DISTINCT_STRATEGIES.contains(&lower.as_str()) {
+                    return config_err!(
+                        "seedbed.distinct_strategy is 'hash' or 'aggregate', not '{value}'{}",
+                        meant(&lower, DISTINCT_STRATEGIES)
+                    );
+                }
+                self.distinct_strategy = lower;
+            }
             _ => {
                 let full = format!("seedbed.{key}");
                 let names = SETTINGS.map(|(name, _)| name);
@@ -128,6 +149,7 @@ impl ExtensionOptions for Settings {
             self.seed.to_string(),
             self.progress.to_string(),
             self.fit_strategy.clone(),
+            self.distinct_strategy.clone(),
         ];
         // an extension's entries are listed as they are: the prefix has to be in the key
         SETTINGS
@@ -269,6 +291,7 @@ mod tests {
             seed: 7,
             progress: false,
             fit_strategy: "spool".to_string(),
+            distinct_strategy: "hash".to_string(),
         };
         assert_eq!(ours(&ctx), expected);
         let all = run(&ctx, "SHOW ALL").await.unwrap();

@@ -12,7 +12,11 @@ use arrow::datatypes::DataType;
 use datafusion::common::{
     Column, DFSchema, DataFusionError, Result, ScalarValue, exec_err, plan_err,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::sqlparser::ast::{
     Cte, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
     Select, SelectItem, Statement, VisitorMut, WindowType, With,
@@ -291,6 +295,12 @@ fn fit<'a>(env: &'a Env, job: &'a str) -> BoxFuture<'a, Result<Arc<StructArray>>
             _ => Vec::new(),
         };
         let bound = FittedUdf::of::<OneHot>().bind(options)?;
+        let given = bound.options();
+        let plan = if given.is_null("min_frequency") && given.is_null("max_categories") {
+            without_distinct(pruned(plan, state.config_options())?)?
+        } else {
+            plan
+        };
         let x = Expr::Column(Column::from_name("x"));
         let given = x.get_type(plan.schema())?;
         let wanted: DataType = bound.coerce(&[given])?.remove(0);
@@ -308,4 +318,27 @@ fn fit<'a>(env: &'a Env, job: &'a str) -> BoxFuture<'a, Result<Arc<StructArray>>
         }
     }
     .boxed()
+}
+
+/// A plan without what its columns do not need: windows of other columns among it.
+fn pruned(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+    let plan = TypeCoercion::new().analyze(plan, config)?;
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(OptimizeProjections::new())];
+    Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})
+}
+
+/// A plan of the same rows, some of them more than once: which categories there are is the same.
+fn without_distinct(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            without_distinct(Arc::unwrap_or_clone(input))
+        }
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {
+            let inputs = plan.inputs().into_iter().cloned();
+            let inputs = inputs.map(without_distinct).collect::<Result<_>>()?;
+            plan.with_new_exprs(plan.expressions(), inputs)
+        }
+        other => Ok(other),
+    }
 }

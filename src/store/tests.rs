@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, IntervalUnit, Schema, SchemaR
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::DFParser;
@@ -107,9 +108,20 @@ async fn run(ctx: &SessionContext, sql: &str) -> RecordBatch {
     try_run(ctx, sql).await.unwrap()
 }
 
+/// A column of numbers, partition after partition: read side by side they would come as they are ready.
 async fn numbers(ctx: &SessionContext, sql: &str) -> Vec<i64> {
-    let rows = run(ctx, sql).await;
-    rows.column(0).as_primitive::<Int64Type>().values().to_vec()
+    let statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
+    let plan = seedbed_boundary::statement_to_plan(ctx.state(), statement).await;
+    let plan = seedbed_boundary::physical_plan(ctx.state(), plan.unwrap()).await;
+    let plan = plan.unwrap();
+    let mut numbers = Vec::new();
+    for partition in 0..plan.output_partitioning().partition_count() {
+        let mut rows = plan.execute(partition, ctx.task_ctx()).unwrap();
+        while let Some(batch) = rows.try_next().await.unwrap() {
+            numbers.extend(batch.column(0).as_primitive::<Int64Type>().values());
+        }
+    }
+    numbers
 }
 
 fn names(dir: &Path) -> Vec<String> {
