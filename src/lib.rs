@@ -3,6 +3,7 @@
 //! [`Seedbed`] is the whole public interface: open a session, run statements.
 
 pub mod load;
+mod packed;
 pub mod plan;
 mod seedbed;
 pub mod session;

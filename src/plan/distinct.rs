@@ -148,7 +148,8 @@ pub struct DistinctExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// One execution: the partitions that take part, and what they have seen.
+/// One execution: the partitions that take part, and what they have seen, until all have started: from then on
+/// it lives as long as the last of them reads its input.
 #[derive(Debug, Default)]
 struct Run {
     started: HashSet<usize>,
@@ -229,9 +230,18 @@ impl ExecutionPlan for DistinctExec {
                 run.started = HashSet::from([partition]);
                 run.seen = None;
             }
-            let fresh = || Arc::new(Seen::new(&context));
-            Arc::clone(run.seen.get_or_insert_with(fresh))
+            let seen = match run.seen.take() {
+                Some(seen) => seen,
+                None => Arc::new(Seen::new(&context)),
+            };
+            if run.started.len() == self.properties().partitioning.partition_count() {
+                run.started.clear();
+            } else {
+                run.seen = Some(Arc::clone(&seen));
+            }
+            seen
         };
+        let mut seen = Some(seen);
         let schema = self.schema();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut input = self.input.execute(partition, Arc::clone(&context))?;
@@ -250,13 +260,14 @@ impl ExecutionPlan for DistinctExec {
                 }
                 let next = std::task::ready!(input.poll_next_unpin(cx));
                 let _timer = metrics.elapsed_compute().timer();
-                let pushed = match next {
-                    Some(Ok(batch)) => seen
+                let pushed = match (next, &seen) {
+                    (Some(Ok(batch)), Some(seen)) => seen
                         .new_rows(&batch, &mut scratch)
                         .and_then(|new| Ok(out.push_batch_with_filter(batch, &new)?)),
-                    Some(Err(error)) => Err(error),
-                    None => {
+                    (Some(Err(error)), _) => Err(error),
+                    _ => {
                         done = true;
+                        seen = None;
                         out.finish_buffered_batch().map_err(Into::into)
                     }
                 };

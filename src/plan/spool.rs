@@ -4,7 +4,7 @@
 //! and [`ShareSpools`], the last physical rule, gives those of one handle one [`Run`]. A run keeps a log of
 //! batches for every partition. A reader that wants the next batch takes it from the log, or else polls the
 //! input itself and appends what it gets: nothing runs in the background, and no reader waits for another
-//! to go on. Batches that the memory pool refuses are logged on disk, and those that all readers have passed
+//! to go on. Batches are kept packed; those that the memory pool refuses are logged on disk, and those that all readers have passed
 //! are dropped.
 
 use std::cmp::Ordering;
@@ -17,14 +17,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering as Atomic};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::take;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::utils::memory::get_record_batch_memory_size;
 use datafusion::common::{
     DFSchemaRef, DataFusionError, Result, Statistics, internal_datafusion_err, internal_err,
 };
@@ -51,6 +49,8 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{Stream, StreamExt};
+
+use crate::packed::Packed;
 
 /// Says which spools of a plan are one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -573,8 +573,8 @@ struct Segment {
 }
 
 enum Content {
-    /// A batch and the memory reserved for it.
-    Memory(RecordBatch, usize),
+    /// A batch, and whether memory was reserved for it.
+    Memory(Arc<Packed>, bool),
     /// A file that still grows.
     Writing(Writer),
     File(Arc<dyn SpillFile>),
@@ -586,6 +586,7 @@ type Writer = Box<dyn FnMut(Option<&RecordBatch>) -> Result<Option<Arc<dyn Spill
 /// What a reader finds at its position.
 enum Found {
     Batch(RecordBatch),
+    Packed(Arc<Packed>),
     /// The batches from the one with this number on.
     File(usize, usize, Arc<dyn SpillFile>),
     End,
@@ -739,8 +740,7 @@ impl Log {
         if last {
             return Ok(batch);
         }
-        let batch = compact(batch)?;
-        let bytes = get_record_batch_memory_size(&batch);
+        let packed = Packed::new(&batch)?;
 
         let mut state = lock(&self.state);
         let number = state.end;
@@ -756,13 +756,13 @@ impl Log {
             return Ok(batch);
         }
         let fits = match &state.reservation {
-            Some(reservation) => reservation.try_grow(bytes).is_ok(),
+            Some(reservation) => reservation.try_grow(packed.bytes()).is_ok(),
             None => false,
         };
         state.segments.push_back(Segment {
             first: number,
             end: number + 1,
-            content: Content::Memory(batch.clone(), if fits { bytes } else { 0 }),
+            content: Content::Memory(Arc::new(packed), fits),
         });
         state.end = number + 1;
         if !fits {
@@ -787,7 +787,7 @@ impl State {
             segment.content = Content::File(file);
         }
         match &segment.content {
-            Content::Memory(batch, _) => Ok(Found::Batch(batch.clone())),
+            Content::Memory(packed, _) => Ok(Found::Packed(Arc::clone(packed))),
             Content::File(file) => Ok(Found::File(segment.first, segment.end, Arc::clone(file))),
             Content::Writing(_) => internal_err!("a spool reads a file that it writes"),
         }
@@ -809,9 +809,9 @@ impl State {
             .map_or(0, |at| at + 1);
         let mut freed = 0;
         for segment in self.segments.range(begin..) {
-            if let Content::Memory(batch, bytes) = &segment.content {
-                writer(Some(batch))?;
-                freed += bytes;
+            if let Content::Memory(packed, reserved) = &segment.content {
+                writer(Some(&packed.unpack()?))?;
+                freed += if *reserved { packed.bytes() } else { 0 };
             }
         }
         let Some(first) = self.segments.get(begin).map(|s| s.first) else {
@@ -836,10 +836,10 @@ impl State {
         }
         let passed = self.positions.values().min().copied().unwrap_or(usize::MAX);
         while let Some(segment) = self.segments.pop_front_if(|s| s.end <= passed) {
-            if let (Content::Memory(_, bytes), Some(reservation)) =
+            if let (Content::Memory(packed, true), Some(reservation)) =
                 (segment.content, &self.reservation)
             {
-                reservation.shrink(bytes.min(reservation.size()));
+                reservation.shrink(packed.bytes().min(reservation.size()));
             }
         }
     }
@@ -966,18 +966,19 @@ impl Reader {
                     Found::Batch(batch)
                 }
             };
-            match found {
-                Found::Batch(batch) => {
-                    self.position += 1;
-                    self.log.advance(self.number, self.position);
-                    return Poll::Ready(Ok(Some(batch)));
-                }
+            let batch = match found {
+                Found::Batch(batch) => batch,
+                Found::Packed(packed) => packed.unpack()?,
                 Found::File(next, end, file) => {
                     let stream = self.log.spill.read_spill_as_stream_unbuffered(file, None)?;
                     self.file = Some(OpenFile { stream, next, end });
+                    continue;
                 }
                 Found::End => return Poll::Ready(Ok(None)),
-            }
+            };
+            self.position += 1;
+            self.log.advance(self.number, self.position);
+            return Poll::Ready(Ok(Some(batch)));
         }
     }
 }
@@ -1008,53 +1009,6 @@ impl Drop for Reader {
     }
 }
 
-/// A batch that holds no more memory than its rows need: a slice keeps all of what it was cut from, and a
-/// view all of the text that it points into.
-fn compact(batch: RecordBatch) -> Result<RecordBatch> {
-    let mut columns = Vec::with_capacity(batch.num_columns());
-    for column in batch.columns() {
-        columns.push(compact_array(column)?);
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        batch.schema(),
-        columns,
-        &options,
-    )?)
-}
-
-fn compact_array(array: &ArrayRef) -> Result<ArrayRef> {
-    let held = array.get_buffer_memory_size();
-    Ok(match array.data_type() {
-        DataType::Utf8View => {
-            let views = array.as_string_view();
-            match wasteful(held, views.total_bytes_len() + 16 * views.len()) {
-                true => Arc::new(views.gc()),
-                false => Arc::clone(array),
-            }
-        }
-        DataType::BinaryView => {
-            let views = array.as_binary_view();
-            match wasteful(held, views.total_bytes_len() + 16 * views.len()) {
-                true => Arc::new(views.gc()),
-                false => Arc::clone(array),
-            }
-        }
-        _ if wasteful(held, array.to_data().get_slice_memory_size()?) => {
-            let rows = u32::try_from(array.len())
-                .map_err(|_| internal_datafusion_err!("a batch has {} rows", array.len()))?;
-            take(array, &UInt32Array::from_iter_values(0..rows), None)?
-        }
-        _ => Arc::clone(array),
-    })
-}
-
-/// Whether a copy is worth its time.
-fn wasteful(held: usize, needed: usize) -> bool {
-    const SMALL: usize = 4096;
-    held > SMALL && held / 2 > needed
-}
-
 /// A panic elsewhere leaves nothing half done here: states change in one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -1062,9 +1016,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::array::{AsArray, Int64Array, StringViewArray};
     use arrow::compute::concat_batches;
-    use arrow::datatypes::{Field, Int64Type, Schema};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
     use datafusion::common::{ScalarValue, Spans, exec_err};
     use datafusion::datasource::{MemTable, provider_as_source};
     use datafusion::execution::context::{QueryPlanner, SessionContext};
@@ -1399,20 +1353,6 @@ mod tests {
             assert_eq!(sorted_ids(&batches), expected);
             assert_eq!(executed.load(Atomic::Relaxed), 4 * executions);
         }
-        Ok(())
-    }
-
-    #[test]
-    fn a_slice_does_not_keep_what_it_was_cut_from() -> Result<()> {
-        let parts = (0..100)
-            .map(|i| batch(i * ROWS))
-            .collect::<Result<Vec<_>>>()?;
-        let whole = concat_batches(&schema(), &parts)?;
-        let slice = whole.slice(10, 50);
-        let compacted = compact(slice.clone())?;
-        assert_eq!(compacted, slice);
-        let bytes = get_record_batch_memory_size(&compacted);
-        assert!(bytes < 10_000, "{bytes} bytes for 50 rows");
         Ok(())
     }
 

@@ -19,7 +19,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::{FutureExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use super::tables::{compact, conform, join_all};
+use super::tables::{conform, join_all};
+use crate::packed::compact;
 
 /// Collects the partitions side by side; rows keep their order, partitions theirs.
 pub(super) async fn create(

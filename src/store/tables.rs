@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StructArray};
-use arrow::datatypes::{ByteViewType, DataType, SchemaRef};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::{Result, exec_err};
@@ -86,51 +86,4 @@ pub(super) fn conform(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBa
         batch.columns().to_vec(),
         &options,
     )?)
-}
-
-/// The batch with string views that hold on to no more bytes than they show.
-pub(super) fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(compact_array).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(
-        batch.schema(),
-        columns,
-        &options,
-    )?)
-}
-
-fn compact_array(array: &ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::Utf8View => compact_view::<arrow::datatypes::StringViewType>(array),
-        DataType::BinaryView => compact_view::<arrow::datatypes::BinaryViewType>(array),
-        DataType::Struct(fields) => {
-            let array = array.as_struct();
-            let columns = array.columns().iter().map(compact_array).collect();
-            match StructArray::try_new_with_length(
-                fields.clone(),
-                columns,
-                array.nulls().cloned(),
-                array.len(),
-            ) {
-                Ok(compacted) => Arc::new(compacted),
-                Err(_) => Arc::new(array.clone()),
-            }
-        }
-        _ => Arc::clone(array),
-    }
-}
-
-fn compact_view<T: ByteViewType>(array: &ArrayRef) -> ArrayRef {
-    let views = array.as_byte_view::<T>();
-    let held: usize = views
-        .data_buffers()
-        .iter()
-        .map(|buffer| buffer.capacity())
-        .sum();
-    // copying pays only where much is held for nothing
-    if held > 2 * views.total_buffer_bytes_used() {
-        Arc::new(views.gc())
-    } else {
-        Arc::clone(array)
-    }
 }
