@@ -476,7 +476,7 @@ async fn a_table_that_does_not_fit_in_memory_says_what_to_do() {
     assert!(pool.reserved() > held);
     let refused = try_run(
         &ctx,
-        "INSERT INTO t SELECT a.* FROM t AS a, (SELECT * FROM t LIMIT 50)",
+        "INSERT INTO t SELECT a.number + b.number, a.word FROM t AS a, (SELECT * FROM t LIMIT 50) AS b",
     )
     .await;
     let error = refused.unwrap_err().to_string();
