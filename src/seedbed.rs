@@ -11,7 +11,9 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::logical_plan::{CreateMemoryTable, DdlStatement};
-use datafusion::logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{
+    Extension, LogicalPlan, LogicalPlanBuilder, Statement as LogicalStatement,
+};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -21,7 +23,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::plan::{TrainNode, TrainSpec};
-use crate::session::{Env, Progress, Settings};
+use crate::session::{Env, Progress, Settings, follow};
 use crate::sql::expand::expand;
 use crate::sql::parse::{self, Create, Object, Parsed};
 use crate::sql::relation::quoted;
@@ -231,8 +233,17 @@ impl Seedbed {
             LogicalPlan::Copy(copy) => self.copy(copy).await,
             plan @ (LogicalPlan::Statement(_) | LogicalPlan::Dml(_)) => {
                 let what = first_words(text, 1);
+                let set = match &plan {
+                    LogicalPlan::Statement(LogicalStatement::SetVariable(set)) => {
+                        Some(set.variable.clone())
+                    }
+                    _ => None,
+                };
                 let rows = self.execute(plan).await?;
                 let rows = total(rows).await?;
+                if let Some(variable) = set {
+                    follow(&self.ctx, &variable);
+                }
                 let count = rows.map(|n| format!(": {n} rows")).unwrap_or_default();
                 done(format!("{what}{count}"))
             }

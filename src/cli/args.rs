@@ -50,7 +50,7 @@ pub struct Flags {
     pub threads: Option<usize>,
 
     /// Memory for queries, as 4GB or 512MiB [default: 80 % of the machine's]
-    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = seedbed::session::parse_size)]
     pub memory_limit: Option<usize>,
 
     /// Seed of every function and model that is given none [default: 0]
@@ -121,42 +121,6 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Decimal units as disks are sold by (`4GB`), binary ones when written so (`4GiB`).
-fn parse_size(text: &str) -> Result<usize, String> {
-    let text = text.trim();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim().to_ascii_lowercase();
-    let factor: f64 = match unit.as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "t" | "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
-        "tib" => 1_099_511_627_776.0,
-        _ => {
-            return Err(format!(
-                "'{unit}' is not a unit: use KB, MB, GB, TB or KiB, MiB, GiB, TiB"
-            ));
-        }
-    };
-    let number: f64 = number
-        .replace('_', "")
-        .parse()
-        .map_err(|_| "write a number and a unit, as 4GB or 512MiB".to_string())?;
-    let bytes = (number * factor).round();
-    if bytes < 1.0 {
-        return Err("at least 1 byte is needed".to_string());
-    }
-    // A float beyond the range becomes the largest number there is: no limit, as was asked for.
-    Ok(bytes as usize)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -166,17 +130,6 @@ mod tests {
     #[test]
     fn the_declaration_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("4GB"), Ok(4_000_000_000));
-        assert_eq!(parse_size("1.5 GiB"), Ok(1_610_612_736));
-        assert_eq!(parse_size("512m"), Ok(512_000_000));
-        assert_eq!(parse_size("100"), Ok(100));
-        assert!(parse_size("4 parsecs").is_err());
-        assert!(parse_size("GB").is_err());
-        assert!(parse_size("0").is_err());
     }
 
     #[test]

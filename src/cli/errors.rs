@@ -84,7 +84,7 @@ fn report(error: &DataFusionError, statement: &str, ctx: &SessionContext) -> Rep
             message: message.clone(),
             place: None,
             helps: vec![
-                "give more with --memory-limit, or run fewer partitions at once with --threads"
+                "give more with --memory-limit or SET seedbed.memory_limit, or run fewer partitions at once with --threads"
                     .to_string(),
             ],
         },

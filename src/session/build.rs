@@ -25,8 +25,9 @@ use crate::sql::relations;
 
 /// Opens the session.
 pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
-    let config = settings::config(options)?;
-    let runtime = settings::runtime(options)?;
+    let limit = settings::memory_limit(options)?;
+    let config = settings::config(options, limit.clone())?;
+    let runtime = settings::runtime(limit)?;
     let trainer = Trainer::new(Arc::new(env.store()?), env.progress().clone(), 1);
     let mut builder = SessionStateBuilder::new()
         .with_config(config)

@@ -2,10 +2,12 @@
 
 mod build;
 mod env;
+mod memory;
 mod progress;
 mod settings;
 
 pub use build::context;
 pub use env::Env;
+pub use memory::parse_size;
 pub use progress::{Progress, Snapshot, Unit};
-pub use settings::Settings;
+pub use settings::{Settings, follow};

@@ -9,12 +9,13 @@ use std::time::Duration;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::{Result, config_err, plan_err};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::prelude::SessionConfig;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use seedbed_udfs::options::nearest;
 use sysinfo::System;
 
+use super::memory::{Limit, Pool, parse_size};
 use crate::Options;
 
 /// How long a listing of files is trusted: files that appear are seen after this at the latest.
@@ -30,10 +31,18 @@ const FIT_STRATEGIES: [&str; 4] = ["auto", "rescan", "spool", "window"];
 const DISTINCT_STRATEGIES: [&str; 2] = ["hash", "aggregate"];
 
 /// Each setting: its full name, and what SHOW says about it.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 6] = [
     (
         "seedbed.seed",
         "Seed of every sample and training that is given none. A whole number from 0.",
+    ),
+    (
+        "seedbed.threads",
+        "Partitions run at once. A whole number from 1.",
+    ),
+    (
+        "seedbed.memory_limit",
+        "Memory of queries and of tables kept in memory, as 4GB or 512MiB.",
     ),
     (
         "seedbed.progress",
@@ -57,6 +66,10 @@ const SETTINGS: [(&str, &str); 4] = [
 pub struct Settings {
     /// Of every sample and training that is given none.
     pub seed: u64,
+    /// Partitions run at once; DataFusion's target_partitions, see [`follow`].
+    pub threads: usize,
+    /// What the session's memory pool goes by.
+    pub memory_limit: Limit,
     /// Whether a bar shows how far a statement is.
     pub progress: bool,
     /// `auto`, `rescan`, `spool` or `window`.
@@ -69,10 +82,33 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             seed: 0,
+            threads: all_cores(),
+            memory_limit: Limit::default(),
             progress: true,
             fit_strategy: "auto".to_string(),
             distinct_strategy: "hash".to_string(),
         }
+    }
+}
+
+fn all_cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Does in the session what a SET of `variable` has asked for: `seedbed.threads` and DataFusion's own setting of
+/// the same meaning follow each other.
+pub fn follow(ctx: &SessionContext, variable: &str) {
+    let state = ctx.state_ref();
+    let mut state = state.write();
+    let options = state.config_mut().options_mut();
+    let partitions = options.execution.target_partitions;
+    let Some(settings) = options.extensions.get_mut::<Settings>() else {
+        return;
+    };
+    match variable {
+        "seedbed.threads" => options.execution.target_partitions = settings.threads,
+        "datafusion.execution.target_partitions" => settings.threads = partitions,
+        _ => {}
     }
 }
 
@@ -103,6 +139,22 @@ impl ExtensionOptions for Settings {
                         "seedbed.seed is a whole number from 0 to {}, not '{value}'; \
                          for example SET seedbed.seed = 7",
                         u64::MAX
+                    );
+                }
+            },
+            "threads" => match value.parse() {
+                Ok(0) | Err(_) => {
+                    return config_err!(
+                        "seedbed.threads is a whole number from 1, not '{value}'; for example SET seedbed.threads = 4"
+                    );
+                }
+                Ok(threads) => self.threads = threads,
+            },
+            "memory_limit" => match parse_size(value) {
+                Ok(bytes) => self.memory_limit.set(bytes),
+                Err(error) => {
+                    return config_err!(
+                        "seedbed.memory_limit: {error}; for example SET seedbed.memory_limit = '4GB'"
                     );
                 }
             },
@@ -147,6 +199,8 @@ impl ExtensionOptions for Settings {
     fn entries(&self) -> Vec<ConfigEntry> {
         let values = [
             self.seed.to_string(),
+            self.threads.to_string(),
+            self.memory_limit.to_string(),
             self.progress.to_string(),
             self.fit_strategy.clone(),
             self.distinct_strategy.clone(),
@@ -172,16 +226,14 @@ fn meant<const N: usize>(name: &str, known: [&str; N]) -> String {
 }
 
 /// DataFusion's settings for a session opened with these options, ours among them.
-pub fn config(options: &Options) -> Result<SessionConfig> {
+pub fn config(options: &Options, memory_limit: Limit) -> Result<SessionConfig> {
     if options.threads == Some(0) {
         return plan_err!("the number of threads is at least 1; leave it out to use all cores");
     }
     if options.batch_size == Some(0) {
         return plan_err!("the batch size is at least 1 row; leave it out for the default");
     }
-    let threads = options
-        .threads
-        .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
+    let threads = options.threads.unwrap_or_else(all_cores);
     let mut config = SessionConfig::new()
         .with_target_partitions(threads)
         .with_information_schema(true);
@@ -195,14 +247,16 @@ pub fn config(options: &Options) -> Result<SessionConfig> {
     config.options_mut().sql_parser.collect_spans = true;
     config.options_mut().extensions.insert(Settings {
         seed: options.seed.unwrap_or_default(),
+        threads,
+        memory_limit,
         ..Settings::default()
     });
     Ok(config)
 }
 
-/// What the session's statements share to run: memory, spill files, caches.
-pub fn runtime(options: &Options) -> Result<Arc<RuntimeEnv>> {
-    let limit = match options.memory_limit {
+/// The memory a session opened with these options may use.
+pub fn memory_limit(options: &Options) -> Result<Limit> {
+    Ok(Limit::new(match options.memory_limit {
         Some(0) => {
             return plan_err!(
                 "the memory limit is at least 1 byte; leave it out for 80 % of the machine's memory"
@@ -210,8 +264,12 @@ pub fn runtime(options: &Options) -> Result<Arc<RuntimeEnv>> {
         }
         Some(limit) => limit,
         None => default_memory_limit(),
-    };
-    let pool = TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS);
+    }))
+}
+
+/// What the session's statements share to run: memory, spill files, caches.
+pub fn runtime(memory_limit: Limit) -> Result<Arc<RuntimeEnv>> {
+    let pool = TrackConsumersPool::new(Pool::new(memory_limit), NAMED_CONSUMERS);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(
@@ -240,14 +298,17 @@ fn default_memory_limit() -> usize {
 #[cfg(test)]
 mod tests {
     use arrow::util::pretty::pretty_format_batches;
-    use datafusion::prelude::SessionContext;
     use datafusion::sql::parser::DFParser;
     use futures::TryStreamExt;
 
     use super::*;
 
     fn session(options: &Options) -> SessionContext {
-        SessionContext::new_with_config_rt(config(options).unwrap(), runtime(options).unwrap())
+        let limit = memory_limit(options).unwrap();
+        SessionContext::new_with_config_rt(
+            config(options, limit.clone()).unwrap(),
+            runtime(limit).unwrap(),
+        )
     }
 
     async fn run(ctx: &SessionContext, sql: &str) -> Result<String> {
@@ -291,7 +352,10 @@ mod tests {
             seed: 7,
             progress: false,
             fit_strategy: "spool".to_string(),
-            distinct_strategy: "hash".to_string(),
+            ..Settings {
+                memory_limit: Limit::new(default_memory_limit()),
+                ..Settings::default()
+            }
         };
         assert_eq!(ours(&ctx), expected);
         let all = run(&ctx, "SHOW ALL").await.unwrap();
@@ -318,12 +382,43 @@ mod tests {
             ("seed = 'x'", "SET seedbed.seed = 7"),
             ("progress = 'maybe'", "true or false"),
             ("fit_strategy = 'spol'", "did you mean 'spool'?"),
+            ("threads = 0", "SET seedbed.threads = 4"),
+            ("memory_limit = '4 parsecs'", "'parsecs' is not a unit"),
             ("sed = 1", "did you mean 'seedbed.seed'?"),
         ] {
             let error = run(&ctx, &format!("SET seedbed.{set}")).await.unwrap_err();
             assert!(error.to_string().contains(answer), "{set}: {error}");
         }
-        assert_eq!(ours(&ctx), Settings::default());
+        let expected = Settings {
+            memory_limit: Limit::new(default_memory_limit()),
+            ..Settings::default()
+        };
+        assert_eq!(ours(&ctx), expected);
+    }
+
+    #[tokio::test]
+    async fn threads_and_memory_can_change() {
+        let ctx = session(&Options {
+            threads: Some(3),
+            memory_limit: Some(100_000),
+            ..Options::default()
+        });
+        assert_eq!(ours(&ctx).threads, 3);
+        run(&ctx, "SET seedbed.threads = 2").await.unwrap();
+        follow(&ctx, "seedbed.threads");
+        assert_eq!(ctx.state().config().target_partitions(), 2);
+        let set = "SET datafusion.execution.target_partitions = 5";
+        run(&ctx, set).await.unwrap();
+        follow(&ctx, "datafusion.execution.target_partitions");
+        assert_eq!(ours(&ctx).threads, 5);
+
+        let much = "SELECT count(DISTINCT value) FROM generate_series(1, 100000)";
+        assert!(run(&ctx, much).await.is_err());
+        let set = "SET seedbed.memory_limit = '1GB'";
+        run(&ctx, set).await.unwrap();
+        assert!(run(&ctx, much).await.is_ok());
+        let shown = run(&ctx, "SHOW seedbed.memory_limit").await.unwrap();
+        assert!(shown.contains("1GB"), "{shown}");
     }
 
     #[test]
@@ -354,18 +449,15 @@ mod tests {
                 ..Options::default()
             },
         ] {
-            assert!(config(&options).is_err());
+            assert!(config(&options, Limit::default()).is_err());
         }
         let nothing = Options {
             memory_limit: Some(0),
             ..Options::default()
         };
-        assert!(runtime_error(&nothing).contains("80 %"));
+        let error = memory_limit(&nothing).unwrap_err().to_string();
+        assert!(error.contains("80 %"), "{error}");
         assert!(default_memory_limit() > 1 << 20);
-    }
-
-    fn runtime_error(options: &Options) -> String {
-        runtime(options).unwrap_err().to_string()
     }
 
     #[tokio::test]
