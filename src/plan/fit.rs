@@ -4,7 +4,8 @@
 //! `f(x) OVER ()` becomes `f_apply(x, fits)`, where `fits` is ONE scalar subquery that computes all fits of
 //! a SELECT in one pass. `OVER (PARTITION BY k)` becomes `f_apply(x, fits, group_index(k, fits))`, where
 //! the subquery gives the fits of all groups. The subquery's input is the window's, read again where that is
-//! cheap and gives the same rows; elsewhere a [`Spool`] computes it once.
+//! cheap and gives the same rows; elsewhere a [`Spool`] computes it once. Fitted calls within fitted calls
+//! become windows below windows first.
 
 use std::sync::Arc;
 
@@ -20,11 +21,85 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
+use seedbed_udfs::fitted::nested::NestedFit;
 use seedbed_udfs::fitted::{Bound, FittedWindow, GroupIndex, collect_groups};
 
 use super::spool::Spool;
 use crate::load::{CsvTable, JsonTable};
 use crate::session::Settings;
+
+/// Puts a window below a window for each fitted call in a fitted call.
+fn unnest(window: Window) -> Result<Transformed<LogicalPlan>> {
+    let mut inner: Vec<Expr> = Vec::new();
+    let mut outer = Vec::with_capacity(window.window_expr.len());
+    for call in &window.window_expr {
+        let call = call.clone().transform_down(|expr| {
+            let Some((nested, args)) = nested(&expr) else {
+                return Ok(Transformed::no(expr));
+            };
+            let call = nested.window(args, window.input.schema().as_ref())?;
+            let name = call.schema_name().to_string();
+            // the same call may have been made below, for a column of its own
+            if !inner.contains(&call)
+                && !window
+                    .input
+                    .schema()
+                    .has_column_with_unqualified_name(&name)
+            {
+                inner.push(call);
+            }
+            let column = Column::from_name(name);
+            Ok(Transformed::new(
+                Expr::Column(column),
+                true,
+                TreeNodeRecursion::Jump,
+            ))
+        })?;
+        outer.push(call.data);
+    }
+    if outer == window.window_expr {
+        return Ok(Transformed::no(LogicalPlan::Window(window)));
+    }
+    let mut plan = Arc::unwrap_or_clone(window.input);
+    if !inner.is_empty() {
+        let below = Window::try_new(inner.clone(), Arc::new(plan))?;
+        plan = unnest(below)?.data;
+    }
+    let names: Vec<String> = window
+        .window_expr
+        .iter()
+        .map(|call| call.schema_name().to_string())
+        .collect();
+    let columns: Vec<Expr> = window
+        .schema
+        .iter()
+        .map(|(qualifier, field)| {
+            let call = names.iter().position(|name| name == field.name());
+            match call.filter(|_| qualifier.is_none()) {
+                Some(i) => Expr::Column(Column::from_name(outer[i].schema_name().to_string()))
+                    .alias(field.name()),
+                None => Expr::Column(Column::from((qualifier, field))),
+            }
+        })
+        .collect();
+    // one that is an inner call as well is there already
+    let same = |a: &Expr, b: &Expr| a.schema_name().to_string() == b.schema_name().to_string();
+    outer.retain(|call| !inner.iter().any(|i| same(i, call)));
+    let mut plan = LogicalPlanBuilder::from(plan);
+    if !outer.is_empty() {
+        plan = plan.window(outer)?;
+    }
+    Ok(Transformed::yes(plan.project(columns)?.build()?))
+}
+
+/// The inner fitted call that an expression stands for, with its arguments.
+fn nested(expr: &Expr) -> Option<(&NestedFit, &[Expr])> {
+    let Expr::ScalarFunction(call) = expr else {
+        return None;
+    };
+    let nested = call.func.inner().downcast_ref::<NestedFit>()?;
+    Some((nested, &call.args))
+}
 
 /// The analyzer rule that lowers fitted functions.
 #[derive(Debug, Default)]
@@ -37,6 +112,12 @@ impl AnalyzerRule for LowerFits {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let strategy = Strategy::of(config)?;
+        let plan = plan
+            .transform_up_with_subqueries(|node| match node {
+                LogicalPlan::Window(window) => unnest(window),
+                node => Ok(Transformed::no(node)),
+            })
+            .data()?;
         if strategy == Strategy::Window || !has_fits(&plan)? {
             return Ok(plan);
         }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use seedbed_udfs::fitted::FittedWindow;
+use seedbed_udfs::fitted::nested::NestedFit;
 use seedbed_udfs::registry::{Function, functions};
 
 use super::{Env, settings};
@@ -58,7 +59,10 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
     for function in functions() {
         match function {
             Function::RowWise(_, udf) => ctx.register_udf(udf.as_ref().clone()),
-            Function::Fitted(_, fitted) => ctx.register_udwf(fitted.window_udf()),
+            Function::Fitted(_, fitted) => {
+                ctx.register_udwf(fitted.window_udf());
+                ctx.register_udf(NestedFit::udf(fitted));
+            }
         }
     }
     ctx.register_udf(GanSample::udf(env.clone()));

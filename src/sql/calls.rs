@@ -9,8 +9,9 @@ use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     Ident, Query, Select, SelectFlavor, SelectItem, TableFactor, Visit, VisitMut, Visitor,
-    VisitorMut,
+    VisitorMut, WindowType,
 };
+use seedbed_udfs::fitted::nested::PREFIX;
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
 use seedbed_udfs::spec::{Kind, Spec};
@@ -114,6 +115,78 @@ impl VisitorMut for Complete {
             _ => ControlFlow::Continue(()),
         }
     }
+
+    /// What is fitted in a fitted call is made ready for the planner, which takes no window in a window. Calls
+    /// that become several columns do not stay windows.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        let Expr::Function(call) = expr else {
+            return ControlFlow::Continue(());
+        };
+        match registered(call).map(|f| f.spec()) {
+            Some(spec) if spec.kind == Kind::Fitted && !EXPANDING.contains(&spec.name) => {
+                VisitMut::visit(&mut call.args, &mut Nest { depth: 0 })
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Writes fitted calls as the scalar calls that stand for them ([`seedbed_udfs::fitted::nested`]); those of
+/// subqueries stay.
+struct Nest {
+    depth: usize,
+}
+
+impl VisitorMut for Nest {
+    type Break = DataFusionError;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<DataFusionError> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<DataFusionError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        let Expr::Function(call) = expr else {
+            return ControlFlow::Continue(());
+        };
+        match registered(call).map(|f| f.spec()) {
+            Some(spec) if self.depth == 0 && spec.kind == Kind::Fitted => match nest(spec, call) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            },
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn nest(spec: &Spec, call: &mut Function) -> Result<()> {
+    let keys = match call.over.take() {
+        Some(WindowType::WindowSpec(window))
+            if window.order_by.is_empty() && window.window_name.is_none() =>
+        {
+            window.partition_by
+        }
+        _ => {
+            return plan_err!(
+                "{0}: within another fitted call it takes OVER () or OVER (PARTITION BY ...), and neither ORDER BY nor the name of a window",
+                spec.name
+            );
+        }
+    };
+    let FunctionArguments::List(list) = &mut call.args else {
+        return Ok(());
+    };
+    let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    let count = parse_expr(&keys.len().to_string())?;
+    list.args.insert(0, unnamed(count));
+    list.args.extend(keys.into_iter().map(unnamed));
+    call.name = Ident::new(format!("{PREFIX}{}", spec.name)).into();
+    Ok(())
 }
 
 /// The first fitted call in an expression; those of subqueries in it are theirs.
@@ -274,15 +347,6 @@ fn complete_call(spec: &'static Spec, call: &mut Function) -> Result<()> {
     let FunctionArguments::List(list) = &mut call.args else {
         return Ok(());
     };
-    if spec.kind == Kind::Fitted
-        && let Some(inner) = list.args.iter().find_map(fitted_in)
-    {
-        return plan_err!(
-            "{0}: {1} in it is fitted too, and must be done first. Write SELECT {0}(y) OVER () FROM (SELECT {1}(x) OVER () AS y FROM t)",
-            spec.name,
-            inner.name
-        );
-    }
     let args = ordered(spec, std::mem::take(&mut list.args))?;
     list.args = args
         .into_iter()

@@ -13,6 +13,7 @@ pub mod counts;
 pub mod extent;
 pub mod extreme;
 pub mod moments;
+pub mod nested;
 pub mod numbers;
 pub mod quantiles;
 pub mod table;

@@ -114,6 +114,11 @@ impl Bound {
         self.fitted.coerce(types)
     }
 
+    /// The type of the result, from the coerced types of the data arguments.
+    pub fn output(&self, types: &[DataType]) -> Result<DataType> {
+        self.fitted.output(types)
+    }
+
     /// The fields of the parameters, from the coerced types of the data arguments.
     pub fn params(&self, types: &[DataType]) -> Result<Fields> {
         self.fitted.params(types)
