@@ -375,3 +375,13 @@ fn functions() {
     assert_eq!(code, 1);
     assert!(error.contains("did you mean round?"), "{error}");
 }
+
+#[test]
+fn the_reference_is_as_the_functions_say() {
+    let said = result(&["functions", "--markdown"]);
+    let written = std::fs::read_to_string("docs/functions.md").unwrap();
+    assert!(
+        said == written,
+        "docs/functions.md is not up to date: cargo run --release -- functions --markdown > docs/functions.md"
+    );
+}

@@ -98,6 +98,10 @@ pub enum Action {
     Functions {
         /// A function, or its name in scikit-learn, pandas and others
         name: Option<String>,
+
+        /// Prints the reference of all of Seedbed's functions in Markdown
+        #[arg(long, conflicts_with = "name")]
+        markdown: bool,
     },
 }
 

@@ -78,6 +78,86 @@ fn explain(ctx: &SessionContext, name: &str, color: bool) -> Result<String, Stri
     })
 }
 
+/// The reference of all our functions, in Markdown: `docs/functions.md`.
+pub fn markdown() -> String {
+    let specs = names::specs();
+    let mut out = String::from(
+        "# Functions\n\n\
+         By stage of a preparation. Row-wise functions look at one row. Fitted functions learn from all rows first and are\n\
+         called with `OVER ()`, or `OVER (PARTITION BY ...)` to learn from each group. Relations take tables and stand where a\n\
+         table can.\n\n\
+         Written by `seedbed functions --markdown`; the examples run as tests.\n",
+    );
+    let mut stage = None;
+    for spec in &specs {
+        if stage != Some(spec.stage) {
+            stage = Some(spec.stage);
+            let links = specs.iter().filter(|s| s.stage == spec.stage);
+            let links: Vec<String> = links.map(|s| format!("[{0}](#{0})", s.name)).collect();
+            let mut title = spec.stage.to_string();
+            if let Some(first) = title.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            let _ = writeln!(out, "\n## {title}\n\n{}", links.join(" · "));
+        }
+        section(spec, &mut out);
+    }
+    out
+}
+
+fn section(spec: &Spec, out: &mut String) {
+    let kind = match spec.kind {
+        Kind::RowWise => "Row-wise",
+        Kind::Fitted => "Fitted",
+        Kind::Relation => "Relation",
+    };
+    let _ = writeln!(
+        out,
+        "\n### {}\n\n{}\n\n```\n{}\n```\n\n{kind}.",
+        spec.name,
+        escaped(spec.summary),
+        spec.syntax()
+    );
+    if !spec.params.is_empty() {
+        out.push_str("\n| argument | default | meaning |\n|---|---|---|\n");
+        for param in spec.params {
+            let default = match (param.default, param.option) {
+                (Some(default), true) => format!("`{}`", default.replace('|', "\\|")),
+                (Some(_), false) => "may be left out".to_string(),
+                (None, _) => String::new(),
+            };
+            let help = escaped(param.help).replace('|', "\\|");
+            let _ = writeln!(out, "| `{}` | {default} | {help} |", param.name);
+        }
+    }
+    for example in spec.examples {
+        let _ = writeln!(out, "\n```sql\n{}\n```\n", example.sql);
+        let _ = writeln!(out, "```\n{}\n```", example.result);
+    }
+    if !spec.also.is_empty() {
+        let _ = writeln!(out, "\nComing from: {}.", spec.also.join(", "));
+    }
+    if !spec.source.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nSource: {}.",
+            escaped(spec.source.trim_end_matches('.'))
+        );
+    }
+}
+
+/// Text in which Markdown finds no marks of its own.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '<' | '>' | '_' | '[' | ']' | '`') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// `sklearn.preprocessing.StandardScaler` is found by its last part too.
 fn is_called(spec: &Spec, name: &str) -> bool {
     spec.also

@@ -54,7 +54,11 @@ fn start(cli: Cli) -> Result<u8, u8> {
         memory: flags.timing,
     };
     match cli.action {
-        Some(Action::Functions { name }) => {
+        Some(Action::Functions { markdown: true, .. }) => {
+            let _ = std::io::stdout().write_all(functions::markdown().as_bytes());
+            Ok(0)
+        }
+        Some(Action::Functions { name, .. }) => {
             let session = open(&flags, talk)?;
             let color = style::on_stdout();
             let text = functions::reference(session.seedbed.context(), name.as_deref(), color);
