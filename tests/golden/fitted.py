@@ -130,7 +130,7 @@ def columns():
         "c": ("DOUBLE", [0.1] * n),
         "m": ("DOUBLE", [None] * n),
         "neg": ("DOUBLE", -generator.gamma(2, 3, n) - 0.5),
-        "far": ("DOUBLE", 1000 + generator.gamma(2, 30, n)),
+        "far": ("DOUBLE", 20 + generator.gamma(2, 30, n)),
         "two": ("DOUBLE", np.where(generator.random(n) < 0.4, generator.normal(0, 2, n), generator.normal(9, 3, n))),
     }
 

@@ -43,7 +43,8 @@ const SPEC: Spec = Spec {
         },
     ],
     source: "scikit-learn's PowerTransformer: Box and Cox (1964), Yeo and Johnson (2000). The power is where the derivative \
-        of the likelihood is 0, to 1e-10; scikit-learn's own search ends within about 1e-7 of it",
+        of the likelihood is 0, to 1e-10; scikit-learn's own search ends within about 1e-7 of it. As \
+        there, a column so far from 0 that its power has no digits left becomes 0: subtract its minimum first",
     also: &[
         "sklearn.preprocessing.PowerTransformer",
         "scipy.stats.yeojohnson",

@@ -97,7 +97,14 @@ impl Fitted for QuantileTransform {
             let n = self.quantiles.min(state.total());
             // in percent first: so come scikit-learn's fractions about, to the bit
             let fractions: Vec<f64> = (0..n).map(|i| share(i, n) * 100.0 / 100.0).collect();
-            state.quantiles(&fractions)
+            let quantiles = state.quantiles(&fractions)?;
+            let finite = quantiles[0].is_finite() && quantiles[quantiles.len() - 1].is_finite();
+            if finite || n < state.total() {
+                return Some(quantiles);
+            }
+            // a place that is rounded to just beside an infinity is infinite too; all values are their own quantiles
+            let repeat = |(x, n): (f64, u64)| (0..n).map(move |_| x);
+            Some(state.values().into_iter().flat_map(repeat).collect())
         });
         Ok(vec![write_lists(lists)])
     }
@@ -123,7 +130,12 @@ impl Fitted for QuantileTransform {
             })
         } else {
             map_floats(&args[0], prepared, groups, |x, quantiles| {
-                share_below(x, quantiles)
+                // one quantile has no share above it
+                if quantiles.len() == 1 {
+                    0.0
+                } else {
+                    share_below(x, quantiles)
+                }
             })
         }
     }

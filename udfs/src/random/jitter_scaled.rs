@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StructArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Fields, Float64Type};
+use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, exec_err, plan_err};
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -151,6 +151,7 @@ impl Fitted for JitterScaled {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float32Array, Int64Array};
+    use arrow::datatypes::Float64Type;
 
     use super::*;
     use crate::fitted::testing::{
