@@ -193,6 +193,7 @@ static ENDS: LazyLock<[f64; 2]> = LazyLock::new(|| {
 
 /// The number that a share `p` of the standard normal distribution is below, clipped. Meant for the shares
 /// between 1.4e-11 and 1 less that; beyond them it is the end.
+#[expect(clippy::excessive_precision, reason = "the digits as published")]
 fn normal_quantile(p: f64, [min, max]: [f64; 2]) -> f64 {
     const NEAR: [(f64, f64); 8] = [
         (2.509_080_928_730_122_672_7e3, 5.226_495_278_852_854_561_0e3),
