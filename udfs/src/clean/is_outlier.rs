@@ -5,11 +5,10 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type};
 use datafusion_common::{Result, internal_err};
 
+use super::spread::{self, Method, modified_z};
 use crate::arrays::{float_type, only};
 use crate::fitted::any::AnyState;
-use crate::fitted::moments::Moments;
 use crate::fitted::numbers::{of_group, read_params, write_params};
-use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -23,18 +22,8 @@ const SPEC: Spec = Spec {
         values, but not for the mean and deviation of 'zscore'.",
     params: &[
         Param::data("x", "a number"),
-        Param::option(
-            "method",
-            "'iqr'",
-            "'iqr': more than k interquartile ranges below the lower or above the upper quartile; \
-             'zscore': more than k standard deviations from the mean; \
-             'mad': a modified z-score, 0.6745 * |x - median| / MAD, of more than k",
-        ),
-        Param::option(
-            "k",
-            "NULL",
-            "how far is too far; by default 1.5 for 'iqr', 3 for 'zscore', 3.5 for 'mad'",
-        ),
+        Param::option("method", "'iqr'", spread::METHOD),
+        Param::option("k", "NULL", spread::K),
     ],
     variadic: false,
     examples: &[Example {
@@ -44,16 +33,6 @@ const SPEC: Spec = Spec {
     source: "Tukey (1977) for 'iqr'; Iglewicz and Hoaglin (1993) for 'mad'",
     also: &["scipy.stats.zscore", "box plot whiskers"],
 };
-
-/// 0.6745 makes the MAD of a normal distribution its standard deviation.
-const MAD_FACTOR: f64 = 0.6745;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    ZScore,
-    Iqr,
-    Mad,
-}
 
 /// `is_outlier(x, method => 'iqr', k => NULL) OVER (...)`.
 #[derive(Debug, Clone)]
@@ -71,19 +50,7 @@ impl Fitted for IsOutlier {
     }
 
     fn new(options: &Options) -> Result<Self> {
-        let (method, default) = match options.choice("method", &["iqr", "zscore", "mad"])? {
-            "zscore" => (Method::ZScore, 3.0),
-            "mad" => (Method::Mad, 3.5),
-            _ => (Method::Iqr, 1.5),
-        };
-        let k = if options.is_null("k") {
-            default
-        } else {
-            options.float("k")?
-        };
-        if k < 0.0 {
-            return options.wrong("k", "a number of at least 0");
-        }
+        let (method, k) = spread::method(options)?;
         Ok(Self { method, k })
     }
 
@@ -108,29 +75,18 @@ impl Fitted for IsOutlier {
     }
 
     fn state(&self, _types: &[DataType]) -> Result<AnyState> {
-        Ok(match self.method {
-            Method::ZScore => AnyState::Moments(Moments::default()),
-            Method::Iqr | Method::Mad => AnyState::Quantiles(Quantiles::default()),
-        })
+        Ok(self.method.state())
     }
 
     fn finish(&self, _types: &[DataType], states: Vec<AnyState>) -> Result<Vec<ArrayRef>> {
         let rows: Vec<_> = states
             .into_iter()
-            .map(|state| match state {
-                AnyState::Moments(moments) => Some([moments.mean()?, moments.deviation(0)?]),
-                AnyState::Quantiles(mut state) if self.method == Method::Iqr => {
-                    let [lo, hi] = state.quantiles(&[0.25, 0.75])?[..] else {
-                        return None;
-                    };
-                    let reach = self.k * (hi - lo);
-                    Some([lo - reach, hi + reach])
-                }
-                AnyState::Quantiles(mut state) => {
-                    let median = *state.quantiles(&[0.5])?.first()?;
-                    Some([median, state.median_distance(median)?])
-                }
-                _ => None,
+            .map(|state| {
+                let measures = self.method.measure(state)?;
+                Some(match self.method {
+                    Method::Iqr => self.method.fences(measures, self.k),
+                    Method::ZScore | Method::Mad => measures,
+                })
             })
             .collect();
         Ok(write_params(&rows))
@@ -155,8 +111,8 @@ impl Fitted for IsOutlier {
             Method::ZScore => judge(&args[0], prepared, groups, |x, [mean, deviation]| {
                 (x - mean).abs() / deviation > k
             }),
-            Method::Mad => judge(&args[0], prepared, groups, |x, [median, mad]| {
-                MAD_FACTOR * (x - median).abs() / mad > k
+            Method::Mad => judge(&args[0], prepared, groups, |x, measures| {
+                modified_z(x, *measures).abs() > k
             }),
         }
     }

@@ -1,6 +1,7 @@
 //! The clean stage.
 
 mod clean_text;
+mod clip_outliers;
 mod impute;
 mod is_outlier;
 mod missing_indicator;
@@ -9,7 +10,10 @@ mod parse_bool;
 mod parse_date;
 mod parse_number;
 mod parse_timestamp;
+mod robust_zscore;
+mod spread;
 mod winsorize;
+mod zscore;
 
 use crate::registry::Function;
 
@@ -26,5 +30,8 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<impute::Impute>(),
         Function::fitted::<is_outlier::IsOutlier>(),
         Function::fitted::<winsorize::Winsorize>(),
+        Function::fitted::<clip_outliers::ClipOutliers>(),
+        Function::fitted::<zscore::ZScore>(),
+        Function::fitted::<robust_zscore::RobustZScore>(),
     ]
 }

@@ -3,9 +3,12 @@
 mod bins;
 mod bucketize;
 mod cyclic;
+mod kmeans_bucketize;
 pub mod one_hot;
 mod ordinal_encode;
 mod quantile_bucketize;
+mod spline_features;
+mod uniform_bucketize;
 mod vectorize;
 
 use crate::registry::Function;
@@ -24,5 +27,8 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(one_hot::OneHotVector),
         Function::fitted::<ordinal_encode::OrdinalEncode>(),
         Function::fitted::<quantile_bucketize::QuantileBucketize>(),
+        Function::fitted::<uniform_bucketize::UniformBucketize>(),
+        Function::fitted::<kmeans_bucketize::KMeansBucketize>(),
+        Function::fitted::<spline_features::SplineFeatures>(),
     ]
 }

@@ -1,18 +1,12 @@
 //! `quantile_bucketize`: bins of equally many rows.
 
-use std::sync::Arc;
+use arrow::array::{ArrayRef, StructArray};
+use arrow::datatypes::{DataType, Fields};
+use datafusion_common::Result;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Builder, ListBuilder, PrimitiveArray, StringViewArray,
-    StructArray,
-};
-use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type, UInt32Type};
-use datafusion_common::{Result, internal_err};
-
-use super::bins::Output;
+use super::bins::{self, Bins, Output};
 use crate::arrays::{float_type, only};
-use crate::fitted::numbers::map_numbers;
+use crate::fitted::numbers::{list_field, write_lists};
 use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
@@ -28,12 +22,7 @@ const SPEC: Spec = Spec {
     params: &[
         Param::data("x", "a number"),
         Param::option("n", "10", "the number of bins, at least 2"),
-        Param::option(
-            "output",
-            "'index'",
-            "'index': the bin's number from 0, a BIGINT; 'label': 'bin_1', 'bin_2', ...; \
-             'range': '(-inf, 2)', '[2, 5)', '[5, +inf)'",
-        ),
+        Param::option("output", "'index'", bins::OUTPUT),
     ],
     variadic: false,
     examples: &[
@@ -86,16 +75,11 @@ impl Fitted for QuantileBucketize {
     }
 
     fn output(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(match self.output {
-            Output::Index => DataType::Int64,
-            Output::Label | Output::Range => DataType::Utf8View,
-        })
+        Ok(self.output.data_type())
     }
 
     fn params(&self, _types: &[DataType]) -> Result<Fields> {
-        let item = Field::new_list_field(DataType::Float64, true);
-        let list = DataType::List(Arc::new(item));
-        Ok(Fields::from(vec![Field::new("edges", list, true)]))
+        Ok(Fields::from(vec![list_field("edges")]))
     }
 
     fn state(&self, _types: &[DataType]) -> Result<Quantiles> {
@@ -107,47 +91,16 @@ impl Fitted for QuantileBucketize {
         let step = 100.0 / f64::from(self.n);
         let mut fractions: Vec<f64> = (0..self.n).map(|i| f64::from(i) * step / 100.0).collect();
         fractions.push(1.0);
-        let mut lists = ListBuilder::new(Float64Builder::new());
-        for mut state in states {
-            match state.quantiles(&fractions) {
-                Some(mut edges) => {
-                    edges.dedup();
-                    lists.values().append_slice(&edges);
-                    lists.append(true);
-                }
-                None => lists.append(false),
-            }
-        }
-        Ok(vec![Arc::new(lists.finish())])
+        let edges = states.into_iter().map(|mut state| {
+            let mut edges = state.quantiles(&fractions)?;
+            edges.dedup();
+            Some(edges)
+        });
+        Ok(vec![write_lists(edges)])
     }
 
     fn prepare(&self, _types: &[DataType], params: &StructArray) -> Result<Self::Prepared> {
-        let Some(edges) = params
-            .columns()
-            .first()
-            .and_then(|c| c.as_list_opt::<i32>())
-        else {
-            return internal_err!("quantile_bucketize: no edges");
-        };
-        let mut first = 0;
-        Ok((0..params.len())
-            .map(|row| {
-                if params.is_null(row) || edges.is_null(row) {
-                    return None;
-                }
-                let edges = edges.value(row);
-                let edges = edges.as_primitive::<Float64Type>().values();
-                // values beyond the outer edges belong to the outer bins
-                let inner = edges.get(1..edges.len().saturating_sub(1)).unwrap_or(&[]);
-                let bins = Bins {
-                    inner: inner.to_vec(),
-                    first,
-                    names: self.output.names(inner),
-                };
-                first += bins.names.len() as u32;
-                Some(bins)
-            })
-            .collect())
+        bins::read(params, self.output)
     }
 
     fn apply(
@@ -156,51 +109,15 @@ impl Fitted for QuantileBucketize {
         prepared: &Self::Prepared,
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
-        if self.output == Output::Index {
-            return map_numbers::<_, Int64Type>(&args[0], prepared, groups, |x, bins| {
-                i64::from(bins.of(x))
-            });
-        }
-        let index = map_numbers::<_, UInt32Type>(&args[0], prepared, groups, |x, bins| {
-            bins.first + bins.of(x)
-        })?;
-        let names: Vec<&dyn Array> = prepared
-            .iter()
-            .flatten()
-            .map(|bins| &bins.names as &dyn Array)
-            .collect();
-        if names.is_empty() {
-            return Ok(Arc::new(StringViewArray::new_null(index.len())));
-        }
-        let index: &PrimitiveArray<UInt32Type> = index.as_primitive();
-        Ok(take(&concat(&names)?, index, None)?)
-    }
-}
-
-/// The bins of a group.
-#[derive(Debug)]
-pub struct Bins {
-    /// The edges between bins.
-    inner: Vec<f64>,
-    /// Where the names begin among those of all groups.
-    first: u32,
-    names: StringViewArray,
-}
-
-impl Bins {
-    #[inline]
-    fn of(&self, x: f64) -> u32 {
-        if self.inner.len() <= 16 {
-            self.inner.iter().map(|edge| u32::from(x >= *edge)).sum()
-        } else {
-            self.inner.partition_point(|edge| x >= *edge) as u32
-        }
+        bins::cut(&args[0], prepared, groups, self.output)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int64Array};
 
     use super::*;
     use crate::fitted::testing::{apply_to, bind_error, fit_apply, floats, grouped};

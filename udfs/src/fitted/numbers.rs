@@ -8,12 +8,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Float64Array, PrimitiveArray, StructArray,
-    new_null_array,
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, Float64Builder, ListBuilder,
+    PrimitiveArray, StructArray, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float32Type, Float64Type};
 use datafusion_common::{Result, exec_err, internal_err};
 
 use super::{Groups, State};
@@ -253,6 +253,46 @@ pub fn write_params<const N: usize>(rows: &[Option<[f64; N]>]) -> Vec<ArrayRef> 
             Arc::new(column) as ArrayRef
         })
         .collect()
+}
+
+/// The field of a parameter that is a list of numbers.
+pub fn list_field(name: &str) -> Field {
+    let item = Field::new_list_field(DataType::Float64, true);
+    Field::new(name, DataType::List(Arc::new(item)), true)
+}
+
+/// A column of parameters: a list of numbers a group, NULL for a group that has none.
+pub fn write_lists(rows: impl IntoIterator<Item = Option<Vec<f64>>>) -> ArrayRef {
+    let mut lists = ListBuilder::new(Float64Builder::new());
+    for row in rows {
+        if let Some(list) = &row {
+            lists.values().append_slice(list);
+        }
+        lists.append(row.is_some());
+    }
+    Arc::new(lists.finish())
+}
+
+/// Reads parameters of which the first is a list of numbers, a row a group; a group that lacks it is `None`.
+pub fn read_lists(params: &StructArray) -> Result<Vec<Option<Vec<f64>>>> {
+    let lists = params.columns().first().map(|c| {
+        let DataType::List(item) = c.data_type() else {
+            return None;
+        };
+        (item.data_type() == &DataType::Float64).then(|| c.as_list::<i32>())
+    });
+    let Some(Some(lists)) = lists else {
+        return internal_err!("a list of numbers expected");
+    };
+    Ok((0..params.len())
+        .map(|row| {
+            let present = params.is_valid(row) && lists.is_valid(row);
+            present.then(|| {
+                let list = lists.value(row);
+                list.as_primitive::<Float64Type>().values().to_vec()
+            })
+        })
+        .collect())
 }
 
 /// The parameters of a row's group.

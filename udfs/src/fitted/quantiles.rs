@@ -169,6 +169,24 @@ impl Quantiles {
         distances.quantiles(&[0.5]).map(|q| q[0])
     }
 
+    /// How many numbers were seen.
+    pub fn total(&self) -> u64 {
+        self.whole.rows + self.rows + self.plain.len() as u64
+    }
+
+    /// The distinct values in order, and how often each was seen.
+    pub fn values(&self) -> Vec<(f64, u64)> {
+        let mut sorted = self.sorted();
+        if !self.plain.is_empty() {
+            sorted.extend(self.plain.iter().map(|key| (*key, 1)));
+            sorted.sort_unstable();
+        }
+        sorted
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|run| (of_order_key(run[0].0), run.iter().map(|(_, n)| n).sum()))
+            .collect()
+    }
+
     /// The counted values in order; a value may come twice.
     fn sorted(&self) -> Vec<(i64, u64)> {
         let mut sorted: Vec<_> = self.whole.iter().chain(self.counted.iter()).collect();
@@ -489,6 +507,23 @@ mod tests {
             let mad = of(&values).median_distance(median);
             assert_eq!(mad, Some(plainly(&distances, 0.5)));
         }
+    }
+
+    #[test]
+    fn values_and_how_often() {
+        let q = of(&[2.5, 1.0, f64::NAN, 2.5, -0.0, 0.0, f64::INFINITY]);
+        let values = vec![(0.0, 2), (1.0, 1), (2.5, 2), (f64::INFINITY, 1)];
+        assert_eq!((q.total(), q.values()), (6, values));
+        assert_eq!((of(&[]).total(), of(&[]).values()), (0, Vec::new()));
+        // some counted as whole numbers, some in the table, some as they are
+        let mut many: Vec<f64> = (0..2000).map(|i| f64::from(i % 100)).collect();
+        many.extend((0..100_000).map(|i| f64::from(i) / 8.0));
+        let q = of(&many);
+        assert_eq!(q.total(), 102_000);
+        let values = q.values();
+        assert_eq!(values.len(), 100_000);
+        assert_eq!(values[..2], [(0.0, 21), (0.125, 1)]);
+        order_independent::<Quantiles, _>(&random_floats(3000, 7), |q| q.values());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The normalise stage.
 
+mod max_abs_scale;
 mod min_max_scale;
+mod power_transform;
+mod quantile_transform;
 mod robust_scale;
 mod standard_scale;
 
@@ -12,5 +15,8 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<standard_scale::StandardScale>(),
         Function::fitted::<min_max_scale::MinMaxScale>(),
         Function::fitted::<robust_scale::RobustScale>(),
+        Function::fitted::<max_abs_scale::MaxAbsScale>(),
+        Function::fitted::<quantile_transform::QuantileTransform>(),
+        Function::fitted::<power_transform::PowerTransform>(),
     ]
 }

@@ -4,6 +4,7 @@ pub mod key;
 
 mod draw;
 mod fresh_key;
+mod jitter_scaled;
 mod random_key;
 mod random_normal;
 mod random_uniform;
@@ -17,5 +18,6 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(random_key::RandomKey),
         Function::row_wise(random_normal::RandomNormal),
         Function::row_wise(random_uniform::RandomUniform),
+        Function::fitted::<jitter_scaled::JitterScaled>(),
     ]
 }
