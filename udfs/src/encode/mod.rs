@@ -3,6 +3,7 @@
 mod bins;
 mod bucketize;
 mod cyclic;
+pub mod names;
 pub mod one_hot;
 mod ordinal_encode;
 mod quantile_bucketize;
