@@ -66,11 +66,11 @@ impl Column {
         }
     }
 
-    /// The value, NULL where it is NaN.
+    /// The value, NULL where it is NaN; -0.0 is 0.0.
     pub fn present(&self) -> String {
         let x = &self.quoted;
         if self.is_float() {
-            format!("CASE WHEN NOT isnan(CAST({x} AS DOUBLE)) THEN {x} END")
+            format!("CASE WHEN NOT isnan(CAST({x} AS DOUBLE)) THEN {x} + CAST(0 AS FLOAT) END")
         } else {
             x.clone()
         }
@@ -80,7 +80,6 @@ impl Column {
     pub fn number(&self) -> String {
         let x = &self.quoted;
         match self.values {
-            // -0.0 is 0.0
             Values::Number if self.is_float() => {
                 format!(
                     "CASE WHEN NOT isnan(CAST({x} AS DOUBLE)) THEN CAST({x} AS DOUBLE) + 0.0 END"

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
 use super::super::relation::{Call, Expansion, Relation};
-use super::by_column::{Column, literal};
+use super::by_column::{Column, Values, literal};
 use super::{check_added, sort_keys};
 
 const SPEC: Spec = Spec {
@@ -87,7 +87,13 @@ impl Relation for Expect {
                 let row: Vec<String> = columns
                     .iter()
                     .map(|c| {
-                        let value = format!("coalesce({}, 'NULL')", c.text());
+                        let value = match c.values {
+                            // it may have no text, or a long one
+                            Values::Opaque => {
+                                format!("CASE WHEN {} IS NULL THEN 'NULL' ELSE '...' END", c.quoted)
+                            }
+                            _ => format!("coalesce(CAST({} AS VARCHAR), 'NULL')", c.quoted),
+                        };
                         format!("{} || {value}", literal(&format!("{} = ", c.name)))
                     })
                     .collect();
