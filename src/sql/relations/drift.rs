@@ -73,8 +73,8 @@ impl Relation for Drift {
 
     fn plan(&self, call: &Call<'_>) -> Result<Expansion> {
         let options = call.options();
-        let warn = options.float_in("warn", 0.0, f64::MAX)?;
-        let drift = options.float_in("drift", 0.0, f64::MAX)?;
+        let warn = options.float_in("warn", 0.0, 1000.0)?;
+        let drift = options.float_in("drift", 0.0, 1000.0)?;
         if warn > drift {
             return options.wrong("warn", format!("at most what drift is, {drift}"));
         }

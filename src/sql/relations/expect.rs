@@ -1,8 +1,6 @@
 //! `expect((q), rule)`: rows that a rule holds for.
 
-use std::hash::Hash;
-
-use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_datafusion_err};
@@ -165,10 +163,13 @@ impl ScalarUDFImpl for Holds {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let texts = |i: usize| {
-            cast(&args.args[i].to_array(args.number_rows)?, &DataType::Utf8).map_err(Into::into)
+        let texts = |i: usize| -> Result<ArrayRef> {
+            Ok(cast(
+                &args.args[i].to_array(args.number_rows)?,
+                &DataType::Utf8,
+            )?)
         };
-        let (rules, rows): (_, _) = (texts(0)?, texts(2)?);
+        let (rules, rows) = (texts(0)?, texts(2)?);
         let counts = args.args[1].to_array(args.number_rows)?;
         let counts = cast(&counts, &DataType::Int64)?;
         for (i, count) in counts.as_primitive::<Int64Type>().iter().enumerate() {
