@@ -19,7 +19,7 @@ const SPEC: Spec = Spec {
             result: "a,b,c",
         },
         Example {
-            sql: "SELECT customer_id, http_status FROM clean_names((SELECT 7 AS \"customerID\", 200 AS \"HTTPStatus (code)\")) AS t(customer_id, http_status)",
+            sql: "SELECT customer_id, http_status FROM clean_names((SELECT 7 AS \"customerID\", 200 AS \"HTTPStatus\"))",
             result: "7,200",
         },
     ],
