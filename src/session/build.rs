@@ -66,6 +66,7 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
         }
     }
     ctx.register_udf(GanSample::udf(env.clone()));
+    ctx.register_udf(relations::Holds::udf());
     env.attach(&ctx);
     Ok(ctx)
 }

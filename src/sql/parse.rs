@@ -129,7 +129,9 @@ pub fn visit<V: VisitorMut>(statement: &mut DfStatement, visitor: &mut V) -> Con
 
 /// Rewrites `f(TABLE t, ...)`, which the parser does not know, to `f((SELECT * FROM t), ...)`.
 fn table_arguments(text: &str) -> Result<String> {
+    // doubled quotes stay doubled: tokens are written as they were read
     let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .with_unescape(false)
         .tokenize()
         .map_err(|e| DataFusionError::from(ParserError::from(e)))?;
     let mut out = String::with_capacity(text.len());

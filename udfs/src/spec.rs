@@ -12,6 +12,7 @@ pub enum Stage {
     Split,
     Random,
     Synthesize,
+    Inspect,
 }
 
 impl fmt::Display for Stage {
@@ -24,6 +25,7 @@ impl fmt::Display for Stage {
             Self::Split => "split",
             Self::Random => "random",
             Self::Synthesize => "synthesize",
+            Self::Inspect => "inspect",
         })
     }
 }

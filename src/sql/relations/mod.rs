@@ -6,10 +6,19 @@
 mod balanced_sample;
 mod batch_plan;
 mod batches;
+mod by_column;
+mod clean_names;
+mod correlations;
 mod deduplicate;
+mod drift;
+mod expect;
 mod oversample;
+mod profile;
 mod read;
 mod sample;
+mod undersample;
+
+pub use expect::Holds;
 
 use std::sync::Arc;
 
@@ -27,8 +36,14 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(balanced_sample::BalancedSample),
         Arc::new(batch_plan::BatchPlan),
         Arc::new(batches::Batches),
+        Arc::new(clean_names::CleanNames),
+        Arc::new(correlations::Correlations),
         Arc::new(deduplicate::Deduplicate),
+        Arc::new(drift::Drift),
+        Arc::new(expect::Expect),
         Arc::new(oversample::Oversample),
+        Arc::new(profile::Profile),
+        Arc::new(undersample::Undersample),
         Arc::new(TransformRelation),
     ];
     all.extend(sample::Sample::both());

@@ -4,6 +4,7 @@ mod bins;
 mod bucketize;
 mod cyclic;
 mod kmeans_bucketize;
+pub mod names;
 pub mod one_hot;
 mod ordinal_encode;
 mod quantile_bucketize;

@@ -4,7 +4,6 @@
 //! the fit is run, and its parameters say which calls of the row-wise `one_hot_...` functions here stand
 //! in its place.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,6 +14,7 @@ use arrow::compute::{cast, filter, is_not_null};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 
+use super::names::{clean, numbered};
 use super::ordinal_encode::{list_of, lists, min_frequency, unknown};
 use crate::arrays::only;
 use crate::fitted::counts::{Counts, Lookup, MISSING, UNKNOWN, category_type, rare};
@@ -333,30 +333,15 @@ fn texts(items: &[String]) -> ScalarValue {
 /// The names of a column's indicators: `workclass_private`. Letters and digits of any script are kept, in lower
 /// case, all else becomes `_`; what would be the same name twice is numbered.
 pub fn column_names(prefix: &str, categories: &[String]) -> Vec<String> {
-    let mut taken = HashSet::new();
-    categories
-        .iter()
-        .map(|category| {
-            let words: Vec<String> = category
-                .split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .map(str::to_lowercase)
-                .collect();
-            let cleaned = if words.is_empty() {
-                "empty".to_string()
-            } else {
-                words.join("_")
-            };
-            let base = format!("{prefix}_{cleaned}");
-            let mut name = base.clone();
-            let mut number = 1;
-            while !taken.insert(name.clone()) {
-                number += 1;
-                name = format!("{base}_{number}");
-            }
-            name
-        })
-        .collect()
+    numbered(categories.iter().map(|category| {
+        let cleaned = clean(category);
+        let cleaned = if cleaned.is_empty() {
+            "empty"
+        } else {
+            &cleaned
+        };
+        format!("{prefix}_{cleaned}")
+    }))
 }
 
 const X: Param = Param::data("x", "a text, number, boolean, date or time");
