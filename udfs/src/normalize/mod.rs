@@ -1,5 +1,6 @@
 //! The normalise stage.
 
+mod log;
 mod min_max_scale;
 mod robust_scale;
 mod standard_scale;
@@ -12,5 +13,7 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<standard_scale::StandardScale>(),
         Function::fitted::<min_max_scale::MinMaxScale>(),
         Function::fitted::<robust_scale::RobustScale>(),
+        Function::row_wise(log::LogTransform),
+        Function::row_wise(log::SignedLog),
     ]
 }
