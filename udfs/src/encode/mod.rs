@@ -5,6 +5,7 @@ mod bucketize;
 mod cyclic;
 mod kmeans_bucketize;
 pub mod names;
+mod hash_bucket;
 pub mod one_hot;
 mod ordinal_encode;
 mod quantile_bucketize;
@@ -19,6 +20,7 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::row_wise(bucketize::Bucketize),
         Function::row_wise(cyclic::Cyclic),
+        Function::row_wise(hash_bucket::HashBucket),
         Function::row_wise(vectorize::Vectorize),
         Function::fitted::<one_hot::OneHot>(),
         Function::row_wise(one_hot::OneHotIs),

@@ -1,6 +1,7 @@
 //! The normalise stage.
 
 mod max_abs_scale;
+mod log;
 mod min_max_scale;
 mod power_transform;
 mod quantile_transform;
@@ -18,5 +19,7 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<max_abs_scale::MaxAbsScale>(),
         Function::fitted::<quantile_transform::QuantileTransform>(),
         Function::fitted::<power_transform::PowerTransform>(),
+        Function::row_wise(log::LogTransform),
+        Function::row_wise(log::SignedLog),
     ]
 }

@@ -76,6 +76,13 @@ pub fn rng(hash: u64) -> SplitMix64 {
     SplitMix64::seed_from_u64(hash)
 }
 
+/// A whole number from 0 to `n` - 1, all equally likely, from a row's hash: `hash * n / 2^64`.
+pub fn below(hash: u64, n: i64) -> i64 {
+    let n = n.max(1);
+    // the product is below n * 2^64
+    ((u128::from(hash) * n as u128) >> 64) as i64
+}
+
 /// An error if values of a type cannot be part of a key.
 pub fn check_type(spec: &Spec, param: &str, t: &DataType) -> Result<()> {
     if can_hash(t) {

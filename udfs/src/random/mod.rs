@@ -5,6 +5,7 @@ pub mod key;
 mod draw;
 mod fresh_key;
 mod jitter_scaled;
+mod jitter;
 mod random_key;
 mod random_normal;
 mod random_uniform;
@@ -15,6 +16,7 @@ use crate::registry::Function;
 pub fn functions() -> Vec<Function> {
     vec![
         Function::row_wise(fresh_key::FreshKey),
+        Function::row_wise(jitter::Jitter),
         Function::row_wise(random_key::RandomKey),
         Function::row_wise(random_normal::RandomNormal),
         Function::row_wise(random_uniform::RandomUniform),

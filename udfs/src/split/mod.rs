@@ -1,5 +1,6 @@
 //! The split stage.
 
+mod fold;
 #[allow(clippy::module_inception)] // a function's file has its name
 mod split;
 
@@ -7,5 +8,8 @@ use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![Function::row_wise(split::Split)]
+    vec![
+        Function::row_wise(split::Split),
+        Function::row_wise(fold::Fold),
+    ]
 }
