@@ -3,9 +3,12 @@
 mod bins;
 mod bucketize;
 mod cyclic;
+pub mod date_parts;
+mod ngrams;
 pub mod one_hot;
 mod ordinal_encode;
 mod quantile_bucketize;
+mod tokenize;
 mod vectorize;
 
 use crate::registry::Function;
@@ -15,6 +18,9 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::row_wise(bucketize::Bucketize),
         Function::row_wise(cyclic::Cyclic),
+        Function::row_wise(date_parts::DateParts),
+        Function::row_wise(ngrams::Ngrams),
+        Function::row_wise(tokenize::Tokenize),
         Function::row_wise(vectorize::Vectorize),
         Function::fitted::<one_hot::OneHot>(),
         Function::row_wise(one_hot::OneHotIs),

@@ -17,6 +17,7 @@ use datafusion_common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 
 use super::ordinal_encode::{list_of, lists, min_frequency, unknown};
 use crate::arrays::only;
+use crate::clean::clean_name::category_name;
 use crate::fitted::counts::{Counts, Lookup, MISSING, UNKNOWN, category_type, rare};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
@@ -337,17 +338,7 @@ pub fn column_names(prefix: &str, categories: &[String]) -> Vec<String> {
     categories
         .iter()
         .map(|category| {
-            let words: Vec<String> = category
-                .split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .map(str::to_lowercase)
-                .collect();
-            let cleaned = if words.is_empty() {
-                "empty".to_string()
-            } else {
-                words.join("_")
-            };
-            let base = format!("{prefix}_{cleaned}");
+            let base = format!("{prefix}_{}", category_name(category));
             let mut name = base.clone();
             let mut number = 1;
             while !taken.insert(name.clone()) {
