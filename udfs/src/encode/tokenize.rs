@@ -98,12 +98,12 @@ impl RowWise for Tokenize {
                     buffer.clear();
                     buffer.push_str(text);
                     buffer.make_ascii_lowercase();
-                    &buffer
+                    buffer.as_str()
                 }
                 Some(text) if lower => {
                     // as a whole: how a sigma is written depends on what follows
                     buffer = text.to_lowercase();
-                    &buffer
+                    buffer.as_str()
                 }
                 text => text.unwrap_or(""),
             };
