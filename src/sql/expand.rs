@@ -1,4 +1,5 @@
-//! Calls in a SELECT list that stand for several columns: `one_hot(x) OVER ()`, `cyclic(x, period)`.
+//! Calls in a SELECT list that stand for several columns: `one_hot(x) OVER ()`, `cyclic(x, period)`,
+//! `date_parts(t)`.
 //!
 //! Which columns a `one_hot` gives depends on the rows: its categories are read first, by a query of its
 //! own, as a pivot does in other engines. The AST is walked anew after each such query.
@@ -23,6 +24,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use seedbed_udfs::encode::date_parts;
 use seedbed_udfs::encode::one_hot::{Call, OneHot};
 use seedbed_udfs::fitted::FittedUdf;
 use seedbed_udfs::options::Options;
@@ -32,7 +34,7 @@ use super::relation::{fold, parse_expr, parse_query};
 use crate::session::Env;
 
 /// Functions whose calls stand for several columns.
-pub const EXPANDING: [&str; 2] = ["one_hot", "cyclic"];
+pub const EXPANDING: [&str; 3] = ["one_hot", "cyclic", "date_parts"];
 
 /// Replaces the calls; `visit` walks the statement's queries.
 pub fn expand<'a, T: Send>(
@@ -143,17 +145,8 @@ impl Expand {
         };
         let prefix = alias.or_else(|| first_name(call));
         match function.spec().name {
-            "cyclic" => {
-                let prefix = prefix.unwrap_or_else(|| "cyclic".to_string());
-                let parts = ["sin", "cos"].map(|part| {
-                    let field = parse_expr(&format!("get_field({expr}, '{part}')"))?;
-                    Ok(SelectItem::ExprWithAlias {
-                        expr: field,
-                        alias: Ident::with_quote('"', format!("{prefix}_{part}")),
-                    })
-                });
-                Ok(Some(parts.into_iter().collect::<Result<_>>()?))
-            }
+            name @ "cyclic" => Ok(Some(fields(expr, prefix, name, &["sin", "cos"])?)),
+            name @ "date_parts" => Ok(Some(fields(expr, prefix, name, &date_parts::PARTS)?)),
             "one_hot" => {
                 let prefix = prefix.unwrap_or_else(|| "one_hot".to_string());
                 self.one_hot(select, call, &prefix).map(Some)
@@ -222,6 +215,25 @@ impl Expand {
             })
             .collect::<Result<_>>()?)
     }
+}
+
+/// The fields of a struct as columns, named after its argument, or else its function.
+fn fields(
+    expr: &SqlExpr,
+    prefix: Option<String>,
+    name: &str,
+    parts: &[&str],
+) -> Result<Vec<SelectItem>> {
+    let prefix = prefix.unwrap_or_else(|| name.to_string());
+    parts
+        .iter()
+        .map(|part| {
+            Ok(SelectItem::ExprWithAlias {
+                expr: parse_expr(&format!("get_field({expr}, '{part}')"))?,
+                alias: Ident::with_quote('"', format!("{prefix}_{part}")),
+            })
+        })
+        .collect()
 }
 
 fn arguments(call: &Function) -> Vec<SqlExpr> {

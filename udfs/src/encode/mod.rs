@@ -11,6 +11,9 @@ mod ordinal_encode;
 mod quantile_bucketize;
 mod spline_features;
 mod uniform_bucketize;
+pub mod date_parts;
+mod ngrams;
+mod tokenize;
 mod vectorize;
 
 use crate::registry::Function;
@@ -21,6 +24,9 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(bucketize::Bucketize),
         Function::row_wise(cyclic::Cyclic),
         Function::row_wise(hash_bucket::HashBucket),
+        Function::row_wise(date_parts::DateParts),
+        Function::row_wise(ngrams::Ngrams),
+        Function::row_wise(tokenize::Tokenize),
         Function::row_wise(vectorize::Vectorize),
         Function::fitted::<one_hot::OneHot>(),
         Function::row_wise(one_hot::OneHotIs),

@@ -14,9 +14,10 @@ use arrow::compute::{cast, filter, is_not_null};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, ScalarValue, exec_err, internal_err, plan_err};
 
-use super::names::{clean, numbered};
+use super::names::numbered;
 use super::ordinal_encode::{list_of, lists, min_frequency, unknown};
 use crate::arrays::only;
+use crate::clean::clean_name::category_name;
 use crate::fitted::counts::{Counts, Lookup, MISSING, UNKNOWN, category_type, rare};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
@@ -333,15 +334,8 @@ fn texts(items: &[String]) -> ScalarValue {
 /// The names of a column's indicators: `workclass_private`. Letters and digits of any script are kept, in lower
 /// case, all else becomes `_`; what would be the same name twice is numbered.
 pub fn column_names(prefix: &str, categories: &[String]) -> Vec<String> {
-    numbered(categories.iter().map(|category| {
-        let cleaned = clean(category);
-        let cleaned = if cleaned.is_empty() {
-            "empty"
-        } else {
-            &cleaned
-        };
-        format!("{prefix}_{cleaned}")
-    }))
+    let names = categories.iter().map(|c| format!("{prefix}_{}", category_name(c)));
+    numbered(names)
 }
 
 const X: Param = Param::data("x", "a text, number, boolean, date or time");
