@@ -2,11 +2,15 @@
 
 mod bins;
 mod bucketize;
+mod category_values;
+mod count_encode;
 mod cyclic;
 pub mod one_hot;
 mod ordinal_encode;
 mod quantile_bucketize;
+mod terms;
 mod vectorize;
+mod woe_encode;
 
 use crate::registry::Function;
 
@@ -24,5 +28,11 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(one_hot::OneHotVector),
         Function::fitted::<ordinal_encode::OrdinalEncode>(),
         Function::fitted::<quantile_bucketize::QuantileBucketize>(),
+        Function::fitted::<count_encode::CountEncode>(),
+        Function::fitted::<count_encode::FrequencyEncode>(),
+        Function::fitted::<woe_encode::WoeEncode>(),
+        Function::fitted::<terms::MultiHot>(),
+        Function::fitted::<terms::BagOfWords>(),
+        Function::fitted::<terms::TfIdf>(),
     ]
 }

@@ -2,10 +2,15 @@
 
 #[allow(clippy::module_inception)] // a function's file has its name
 mod split;
+mod stratified;
 
 use crate::registry::Function;
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {
-    vec![Function::row_wise(split::Split)]
+    vec![
+        Function::row_wise(split::Split),
+        Function::fitted::<stratified::StratifiedFold>(),
+        Function::fitted::<stratified::StratifiedSplit>(),
+    ]
 }
