@@ -2,6 +2,8 @@
 
 mod bins;
 mod bucketize;
+mod category_values;
+mod count_encode;
 mod cyclic;
 mod kmeans_bucketize;
 pub mod names;
@@ -14,7 +16,9 @@ mod uniform_bucketize;
 pub mod date_parts;
 mod ngrams;
 mod tokenize;
+mod terms;
 mod vectorize;
+mod woe_encode;
 
 use crate::registry::Function;
 
@@ -39,5 +43,11 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<uniform_bucketize::UniformBucketize>(),
         Function::fitted::<kmeans_bucketize::KMeansBucketize>(),
         Function::fitted::<spline_features::SplineFeatures>(),
+        Function::fitted::<count_encode::CountEncode>(),
+        Function::fitted::<count_encode::FrequencyEncode>(),
+        Function::fitted::<woe_encode::WoeEncode>(),
+        Function::fitted::<terms::MultiHot>(),
+        Function::fitted::<terms::BagOfWords>(),
+        Function::fitted::<terms::TfIdf>(),
     ]
 }

@@ -3,6 +3,7 @@
 mod fold;
 #[allow(clippy::module_inception)] // a function's file has its name
 mod split;
+mod stratified;
 
 use crate::registry::Function;
 
@@ -11,5 +12,7 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::row_wise(split::Split),
         Function::row_wise(fold::Fold),
+        Function::fitted::<stratified::StratifiedFold>(),
+        Function::fitted::<stratified::StratifiedSplit>(),
     ]
 }
