@@ -334,7 +334,9 @@ fn texts(items: &[String]) -> ScalarValue {
 /// The names of a column's indicators: `workclass_private`. Letters and digits of any script are kept, in lower
 /// case, all else becomes `_`; what would be the same name twice is numbered.
 pub fn column_names(prefix: &str, categories: &[String]) -> Vec<String> {
-    let names = categories.iter().map(|c| format!("{prefix}_{}", category_name(c)));
+    let names = categories
+        .iter()
+        .map(|c| format!("{prefix}_{}", category_name(c)));
     numbered(names)
 }
 

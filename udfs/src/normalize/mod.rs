@@ -1,7 +1,7 @@
 //! The normalise stage.
 
-mod max_abs_scale;
 mod log;
+mod max_abs_scale;
 mod min_max_scale;
 mod power_transform;
 mod quantile_transform;

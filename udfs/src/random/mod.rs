@@ -4,8 +4,8 @@ pub mod key;
 
 mod draw;
 mod fresh_key;
-mod jitter_scaled;
 mod jitter;
+mod jitter_scaled;
 mod random_key;
 mod random_normal;
 mod random_uniform;
