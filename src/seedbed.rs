@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{Result, TableReference, exec_datafusion_err, plan_err};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::{Column, Result, TableReference, exec_datafusion_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::dml::CopyTo;
 use datafusion::logical_expr::logical_plan::{CreateMemoryTable, DdlStatement};
 use datafusion::logical_expr::{
-    Extension, LogicalPlan, LogicalPlanBuilder, Statement as LogicalStatement,
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, Statement as LogicalStatement, cast,
 };
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::physical_plan::memory::MemoryStream;
@@ -329,6 +329,7 @@ impl Seedbed {
     /// Writes under another name and renames at the end: no half-written file has the final name.
     async fn copy(&self, mut copy: CopyTo) -> Result<Answer> {
         let target = copy.output_url.clone();
+        copy.input = Arc::new(without_views(Arc::unwrap_or_clone(copy.input))?);
         let path = Path::new(&target);
         let single = path.extension().is_some() && copy.partition_by.is_empty();
         if !single || target.contains("://") {
@@ -607,6 +608,46 @@ async fn total(rows: SendableRecordBatchStream) -> Result<Option<u64>> {
     Ok(counts.reduce(|a, b| a + b))
 }
 
+/// A plan without Arrow's views: files that say their columns are views are read by few programs in full.
+fn without_views(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let schema = Arc::clone(plan.schema());
+    if !schema
+        .fields()
+        .iter()
+        .any(|f| plain(f.data_type()) != *f.data_type())
+    {
+        return Ok(plan);
+    }
+    let columns = schema.iter().map(|(qualifier, field)| {
+        let column = Expr::Column(Column::from((qualifier, field)));
+        let of = plain(field.data_type());
+        if of == *field.data_type() {
+            column
+        } else {
+            cast(column, of).alias_qualified(qualifier.cloned(), field.name())
+        }
+    });
+    let columns: Vec<Expr> = columns.collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
+
+/// A type with texts and bytes in place of views of them, at any depth.
+fn plain(of: &DataType) -> DataType {
+    let inner = |field: &FieldRef| {
+        let of = plain(field.data_type());
+        Arc::new(field.as_ref().clone().with_data_type(of))
+    };
+    match of {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(field) => DataType::List(inner(field)),
+        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        DataType::FixedSizeList(field, n) => DataType::FixedSizeList(inner(field), *n),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        other => other.clone(),
+    }
+}
+
 /// The first words of a statement, to say what happened.
 fn first_words(text: &str, n: usize) -> String {
     let words: Vec<String> = text
@@ -616,4 +657,29 @@ fn first_words(text: &str, n: usize) -> String {
         .map(str::to_uppercase)
         .collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn files_hold_texts_and_no_views_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("texts.parquet");
+        let seedbed = Seedbed::open(Options::default()).unwrap();
+        let query = "SELECT 1 AS n, x, [x] AS l, named_struct('x', x) AS s FROM (SELECT arrow_cast('a', 'Utf8View') AS x)";
+        let sql = format!("COPY ({query}) TO '{}'", path.display());
+        seedbed.sql(&sql).await.unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let file = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = file.schema();
+        assert_eq!(*schema.field(0).data_type(), DataType::Int64);
+        assert_eq!(*schema.field(1).data_type(), DataType::Utf8);
+        for field in schema.fields() {
+            assert_eq!(plain(field.data_type()), *field.data_type());
+        }
+    }
 }
