@@ -164,6 +164,9 @@ impl Strategy {
     }
 }
 
+/// The name of the one column of a subquery of fits.
+pub const FITS: &str = "fits";
+
 fn fitted(expr: &Expr) -> Option<(&WindowFunction, &FittedWindow)> {
     let Expr::WindowFunction(function) = expr else {
         return None;
@@ -199,7 +202,10 @@ fn lower(window: Window, strategy: Strategy) -> Result<Transformed<LogicalPlan>>
     let input = Arc::unwrap_or_clone(window.input);
     let input = match strategy {
         Strategy::Rescan => input,
-        Strategy::Auto if is_cheap(&input)? => input,
+        Strategy::Auto => match share_fits(input)? {
+            input if is_cheap(&input)? => input,
+            input => Spool::over(input),
+        },
         _ => Spool::over(input),
     };
     let mut sets: Vec<(Vec<Expr>, Vec<usize>)> = Vec::new();
@@ -328,15 +334,15 @@ fn fits<'a>(
     let grouped = !keys.is_empty();
     let mut plan = LogicalPlanBuilder::from(input.clone())
         .aggregate(keys, aggregates)?
-        .project(vec![named_struct(packed).alias("fits")])?
+        .project(vec![named_struct(packed).alias(FITS)])?
         .build()?;
     if grouped {
         let arrow::datatypes::DataType::Struct(fields) = plan.schema().field(0).data_type() else {
             return plan_err!("fits are a struct");
         };
-        let collect = collect_groups(fields.clone()).call(vec![col("fits")]);
+        let collect = collect_groups(fields.clone()).call(vec![col(FITS)]);
         plan = LogicalPlanBuilder::from(plan)
-            .aggregate(Vec::<Expr>::new(), vec![collect.alias("fits")])?
+            .aggregate(Vec::<Expr>::new(), vec![collect.alias(FITS)])?
             .build()?;
     }
     Ok(Expr::ScalarSubquery(Subquery {
@@ -348,6 +354,40 @@ fn fits<'a>(
 
 fn named_struct(args: Vec<Expr>) -> Expr {
     datafusion::functions::core::named_struct().call(args)
+}
+
+/// A plan whose fits are computed once though its rows are read again: what was fitted is spooled, not the rows.
+fn share_fits(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let is_spool =
+        |plan: &LogicalPlan| matches!(plan, LogicalPlan::Extension(e) if e.node.name() == "Spool");
+    let mut shared: Vec<(Subquery, Subquery)> = Vec::new();
+    let mut share = |subquery: &Subquery| match shared.iter().find(|(from, _)| from == subquery) {
+        Some((_, to)) => to.clone(),
+        None => {
+            let spool = Spool::over(subquery.subquery.as_ref().clone());
+            let to = subquery.with_plan(Arc::new(spool));
+            shared.push((subquery.clone(), to.clone()));
+            to
+        }
+    };
+    plan.transform_down(|node| {
+        if is_spool(&node) {
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
+        }
+        node.map_expressions(|expr| {
+            expr.transform(|e| match e {
+                Expr::ScalarSubquery(s)
+                    if s.outer_ref_columns.is_empty()
+                        && s.subquery.schema().field(0).name() == FITS
+                        && !is_spool(&s.subquery) =>
+                {
+                    Ok(Transformed::yes(Expr::ScalarSubquery(share(&s))))
+                }
+                e => Ok(Transformed::no(e)),
+            })
+        })
+    })
+    .data()
 }
 
 /// Whether reading a plan's rows again costs little and gives the same rows.
@@ -364,6 +404,7 @@ pub fn is_cheap(plan: &LogicalPlan) -> Result<bool> {
             LogicalPlan::Projection(_)
             | LogicalPlan::Filter(_)
             | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Subquery(_)
             | LogicalPlan::Values(_)
             | LogicalPlan::EmptyRelation(_)
             | LogicalPlan::Union(_) => {

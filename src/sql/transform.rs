@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use super::calls::registered;
 use super::parse::Create;
 use super::relation::{Call, Expansion, Relation, parse_query};
-use crate::plan::{LowerFits, is_cheap, substitute};
+use crate::plan::{FITS, LowerFits, is_cheap, substitute};
 use crate::session::Env;
 
 /// The name that stands for the source in a transform's SQL.
@@ -382,7 +382,7 @@ fn innermost(plan: &LogicalPlan) -> Result<Option<Subquery>> {
             expr.apply(|e| {
                 if let Expr::ScalarSubquery(subquery) = e
                     && found.is_none()
-                    && subquery.subquery.schema().field(0).name() == "fits"
+                    && subquery.subquery.schema().field(0).name() == FITS
                     && innermost(&subquery.subquery)?.is_none()
                 {
                     found = Some(subquery.clone());
