@@ -11,16 +11,16 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, ScalarValue, Spans, plan_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, Spans, plan_err};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::{ScalarFunction, WindowFunction};
 use datafusion::logical_expr::logical_plan::Window;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Extension, LogicalPlan, LogicalPlanBuilder, Subquery,
-    WindowFunctionDefinition, col, lit,
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, WindowFunctionDefinition, col,
+    lit,
 };
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
+use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 use seedbed_udfs::fitted::nested::NestedFit;
 use seedbed_udfs::fitted::{Bound, FittedWindow, GroupIndex, collect_groups};
 
@@ -65,23 +65,10 @@ fn unnest(window: Window) -> Result<Transformed<LogicalPlan>> {
         let below = Window::try_new(inner.clone(), Arc::new(plan))?;
         plan = unnest(below)?.data;
     }
-    let names: Vec<String> = window
-        .window_expr
-        .iter()
-        .map(|call| call.schema_name().to_string())
-        .collect();
-    let columns: Vec<Expr> = window
-        .schema
-        .iter()
-        .map(|(qualifier, field)| {
-            let call = names.iter().position(|name| name == field.name());
-            match call.filter(|_| qualifier.is_none()) {
-                Some(i) => Expr::Column(Column::from_name(outer[i].schema_name().to_string()))
-                    .alias(field.name()),
-                None => Expr::Column(Column::from((qualifier, field))),
-            }
-        })
-        .collect();
+    let column = |call: &Expr| Expr::Column(Column::from_name(call.schema_name().to_string()));
+    let columns = outputs(&window.schema, &window.window_expr, |i| {
+        Some(column(&outer[i]))
+    });
     // one that is an inner call as well is there already
     let same = |a: &Expr, b: &Expr| a.schema_name().to_string() == b.schema_name().to_string();
     outer.retain(|call| !inner.iter().any(|i| same(i, call)));
@@ -122,16 +109,20 @@ impl AnalyzerRule for LowerFits {
             return Ok(plan);
         }
         // a spool keeps all columns of its input, so those nobody reads are dropped before
-        let rules: Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> =
-            vec![Arc::new(OptimizeProjections::new())];
-        let plan =
-            Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})?;
-        plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Window(window) => lower(window, strategy),
-            node => Ok(Transformed::no(node)),
-        })
-        .data()
+        prune(plan)?
+            .transform_up_with_subqueries(|node| match node {
+                LogicalPlan::Window(window) => lower(window, strategy),
+                node => Ok(Transformed::no(node)),
+            })
+            .data()
     }
+}
+
+/// A plan without the columns that nobody reads.
+pub fn prune(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(OptimizeProjections::new())];
+    Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})
 }
 
 /// How the fit reads its input.
@@ -251,20 +242,31 @@ fn lower(window: Window, strategy: Strategy) -> Result<Transformed<LogicalPlan>>
             applied[*i] = Expr::ScalarFunction(ScalarFunction::new_udf(udf, args));
         }
     }
-    let columns = output
+    let columns = outputs(&output, &calls, |i| {
+        fitted(&calls[i]).map(|_| applied[i].clone())
+    });
+    let plan = LogicalPlanBuilder::from(main).project(columns)?.build()?;
+    Ok(Transformed::yes(plan))
+}
+
+/// The columns of a window's output: those of calls as `instead` has them, under the calls' names.
+fn outputs(
+    schema: &DFSchema,
+    calls: &[Expr],
+    instead: impl Fn(usize) -> Option<Expr>,
+) -> Vec<Expr> {
+    schema
         .iter()
         .map(|(qualifier, field)| {
             let call = calls
                 .iter()
                 .position(|c| qualifier.is_none() && c.schema_name().to_string() == *field.name());
-            match call {
-                Some(i) if fitted(&calls[i]).is_some() => applied[i].clone().alias(field.name()),
-                _ => Expr::Column(Column::from((qualifier, field))),
+            match call.and_then(&instead) {
+                Some(expr) => expr.alias(field.name()),
+                None => Expr::Column(Column::from((qualifier, field))),
             }
         })
-        .collect::<Vec<_>>();
-    let plan = LogicalPlanBuilder::from(main).project(columns)?.build()?;
-    Ok(Transformed::yes(plan))
+        .collect()
 }
 
 fn check(function: &WindowFunction) -> Result<()> {
@@ -358,8 +360,6 @@ fn named_struct(args: Vec<Expr>) -> Expr {
 
 /// A plan whose fits are computed once though its rows are read again: what was fitted is spooled, not the rows.
 fn share_fits(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let is_spool =
-        |plan: &LogicalPlan| matches!(plan, LogicalPlan::Extension(e) if e.node.name() == "Spool");
     let mut shared: Vec<(Subquery, Subquery)> = Vec::new();
     let mut share = |subquery: &Subquery| match shared.iter().find(|(from, _)| from == subquery) {
         Some((_, to)) => to.clone(),
@@ -371,7 +371,7 @@ fn share_fits(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
     };
     plan.transform_down(|node| {
-        if is_spool(&node) {
+        if Spool::is(&node) {
             return Ok(Transformed::new(node, false, TreeNodeRecursion::Jump));
         }
         node.map_expressions(|expr| {
@@ -379,7 +379,7 @@ fn share_fits(plan: LogicalPlan) -> Result<LogicalPlan> {
                 Expr::ScalarSubquery(s)
                     if s.outer_ref_columns.is_empty()
                         && s.subquery.schema().field(0).name() == FITS
-                        && !is_spool(&s.subquery) =>
+                        && !Spool::is(&s.subquery) =>
                 {
                     Ok(Transformed::yes(Expr::ScalarSubquery(share(&s))))
                 }
@@ -400,7 +400,7 @@ pub fn is_cheap(plan: &LogicalPlan) -> Result<bool> {
                 let provider: &dyn std::any::Any = provider.as_ref();
                 !provider.is::<CsvTable>() && !provider.is::<JsonTable>()
             }
-            LogicalPlan::Extension(Extension { node }) => node.name() == "Spool",
+            LogicalPlan::Extension(_) => Spool::is(node),
             LogicalPlan::Projection(_)
             | LogicalPlan::Filter(_)
             | LogicalPlan::SubqueryAlias(_)

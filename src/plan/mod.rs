@@ -8,7 +8,7 @@ mod spool;
 mod train;
 
 pub use distinct::{Distinct, DistinctExec, DistinctPlanner, StreamDistinct};
-pub use fit::{FITS, LowerFits, has_fits, is_cheap, substitute};
+pub use fit::{FITS, LowerFits, has_fits, is_cheap, prune, substitute};
 pub use gan_sample::GanSample;
 pub use sample::{Sample, SampleExec, SampleTable};
 pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};

@@ -85,6 +85,11 @@ impl Spool {
         .again()
     }
 
+    /// Whether a plan's top node is a spool.
+    pub fn is(plan: &LogicalPlan) -> bool {
+        matches!(plan, LogicalPlan::Extension(Extension { node }) if node.as_any().is::<Self>())
+    }
+
     /// Another place that reads this spool.
     pub fn again(&self) -> LogicalPlan {
         LogicalPlan::Extension(Extension {
@@ -197,9 +202,7 @@ fn has_scalar_subquery(plan: &LogicalPlan) -> Result<bool> {
         Ok(match node {
             _ if found => TreeNodeRecursion::Stop,
             // what a spool below reads is its own business
-            LogicalPlan::Extension(Extension { node }) if node.as_any().is::<Spool>() => {
-                TreeNodeRecursion::Jump
-            }
+            _ if Spool::is(node) => TreeNodeRecursion::Jump,
             _ => TreeNodeRecursion::Continue,
         })
     })?;

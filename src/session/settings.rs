@@ -163,25 +163,9 @@ impl ExtensionOptions for Settings {
                 "false" | "off" => self.progress = false,
                 _ => return config_err!("seedbed.progress is true or false, not '{value}'"),
             },
-            "fit_strategy" => {
-                let lower = value.to_lowercase();
-                if !FIT_STRATEGIES.contains(&lower.as_str()) {
-                    return config_err!(
-                        "seedbed.fit_strategy is 'auto', 'rescan', 'spool' or 'window', not '{value}'{}",
-                        meant(&lower, FIT_STRATEGIES)
-                    );
-                }
-                self.fit_strategy = lower;
-            }
+            "fit_strategy" => self.fit_strategy = choice(key, value, FIT_STRATEGIES)?,
             "distinct_strategy" => {
-                let lower = value.to_lowercase();
-                if !DISTINCT_STRATEGIES.contains(&lower.as_str()) {
-                    return config_err!(
-                        "seedbed.distinct_strategy is 'hash' or 'aggregate', not '{value}'{}",
-                        meant(&lower, DISTINCT_STRATEGIES)
-                    );
-                }
-                self.distinct_strategy = lower;
+                self.distinct_strategy = choice(key, value, DISTINCT_STRATEGIES)?
             }
             _ => {
                 let full = format!("seedbed.{key}");
@@ -216,6 +200,23 @@ impl ExtensionOptions for Settings {
             })
             .collect()
     }
+}
+
+/// One of the words that a setting takes, in lower case.
+fn choice<const N: usize>(key: &str, value: &str, known: [&str; N]) -> Result<String> {
+    let lower = value.to_lowercase();
+    if known.contains(&lower.as_str()) {
+        return Ok(lower);
+    }
+    let quoted = known.map(|word| format!("'{word}'"));
+    let words = match quoted.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    config_err!(
+        "seedbed.{key} is {words}, not '{value}'{}",
+        meant(&lower, known)
+    )
 }
 
 /// `; did you mean 'x'?`, when a name is near enough to be meant.

@@ -15,9 +15,8 @@ use datafusion::common::{
 };
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::sql::sqlparser::ast::{
     Cte, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
     Select, SelectItem, Statement, VisitorMut, WindowType, With,
@@ -31,6 +30,7 @@ use seedbed_udfs::options::Options;
 
 use super::calls;
 use super::relation::{fold, parse_expr, parse_query};
+use crate::plan::prune;
 use crate::session::Env;
 
 /// Functions whose calls stand for several columns.
@@ -335,9 +335,7 @@ fn fit<'a>(env: &'a Env, job: &'a str) -> BoxFuture<'a, Result<Arc<StructArray>>
 /// A plan without what its columns do not need: windows of other columns among it.
 fn pruned(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
     let plan = TypeCoercion::new().analyze(plan, config)?;
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
-        vec![Arc::new(OptimizeProjections::new())];
-    Optimizer::with_rules(rules).optimize(plan, &OptimizerContext::new(), |_, _| {})
+    prune(plan)
 }
 
 /// A plan of the same rows, some of them more than once: which categories there are is the same.

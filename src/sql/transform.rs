@@ -23,9 +23,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
 };
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{AnalyzerRule, Optimizer, OptimizerContext};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, GroupByExpr, Query, Select, SetExpr, TableAlias, TableFactor, Visit, Visitor,
 };
@@ -38,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use super::calls::registered;
 use super::parse::Create;
 use super::relation::{Call, Expansion, Relation, parse_query};
-use crate::plan::{FITS, LowerFits, is_cheap, substitute};
+use crate::plan::{FITS, LowerFits, is_cheap, prune, substitute};
 use crate::session::Env;
 
 /// The name that stands for the source in a transform's SQL.
@@ -597,10 +596,7 @@ fn compatible(from: &DataType, to: &DataType) -> bool {
 
 /// The columns of the placeholder that a plan reads.
 fn needed(plan: &LogicalPlan) -> Result<Vec<String>> {
-    let rules: Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> =
-        vec![Arc::new(OptimizeProjections::new())];
-    let plan =
-        Optimizer::with_rules(rules).optimize(plan.clone(), &OptimizerContext::new(), |_, _| {})?;
+    let plan = prune(plan.clone())?;
     let mut names = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node

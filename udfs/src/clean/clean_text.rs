@@ -1,12 +1,11 @@
 //! `clean_text(x)`.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, ScalarValue};
 use unicode_normalization::UnicodeNormalization;
 
+use super::text::change_texts;
 use crate::arrays::text_type;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -46,25 +45,7 @@ impl RowWise for CleanText {
     }
 
     fn invoke(&self, args: &Args<'_>) -> Result<ArrayRef> {
-        let x = args.array(0)?;
-        let texts = x.as_string_view();
-        if texts.iter().flatten().all(is_clean) {
-            return Ok(x);
-        }
-        let mut out = StringViewBuilder::with_capacity(texts.len());
-        let mut buffer = String::new();
-        for text in texts {
-            match text {
-                None => out.append_null(),
-                Some(text) if is_clean(text) => out.append_value(text),
-                Some(text) => {
-                    buffer.clear();
-                    clean(text, &mut buffer);
-                    out.append_value(&buffer);
-                }
-            }
-        }
-        Ok(Arc::new(out.finish()))
+        change_texts(args, is_clean, clean)
     }
 
     fn by_dictionary_values(&self) -> bool {
@@ -128,6 +109,8 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
+
     use super::*;
     use crate::testing::{call, constant, empty, error, null, text_forms};
 

@@ -76,12 +76,7 @@ impl Fitted for ZScore {
     fn finish(&self, _types: &[DataType], states: Vec<Moments>) -> Result<Vec<ArrayRef>> {
         let rows: Vec<_> = states
             .iter()
-            .map(|state| {
-                let mean = state.mean()?;
-                // one value has no sample deviation: it is a constant
-                let deviation = state.deviation(self.ddof).filter(|_| !state.is_constant());
-                Some([mean, deviation.unwrap_or(1.0)])
-            })
+            .map(|state| state.mean_and_scale(self.ddof))
             .collect();
         Ok(write_params(&rows))
     }

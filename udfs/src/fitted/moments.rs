@@ -54,6 +54,14 @@ impl Moments {
         self.exact_variance(ddof).map(|v| v.sqrt())
     }
 
+    /// The mean, and what to divide by for a deviation of 1: the deviation, or 1 for a constant, as one value is
+    /// where `ddof` leaves it none.
+    pub fn mean_and_scale(&self, ddof: u64) -> Option<[f64; 2]> {
+        let mean = self.mean()?;
+        let deviation = self.deviation(ddof).filter(|_| !self.is_constant());
+        Some([mean, deviation.unwrap_or(1.0)])
+    }
+
     /// Whether the deviation is within what rounding makes of a constant, by scikit-learn's bound.
     pub fn is_constant(&self) -> bool {
         let (Some(mean), Some(deviation)) = (self.mean(), self.deviation(0)) else {

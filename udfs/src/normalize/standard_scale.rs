@@ -94,12 +94,7 @@ impl Fitted for StandardScale {
         let rows: Vec<_> = states
             .iter()
             .map(|state| {
-                let mean = state.mean()?;
-                // one value has no sample deviation: it is a constant
-                let scale = match state.deviation(self.ddof) {
-                    Some(deviation) if !state.is_constant() => deviation,
-                    _ => 1.0,
-                };
+                let [mean, scale] = state.mean_and_scale(self.ddof)?;
                 Some([
                     if self.with_mean { mean } else { 0.0 },
                     if self.with_std { scale } else { 1.0 },
