@@ -85,7 +85,7 @@ pub fn markdown() -> String {
         "# Functions\n\n\
          By stage of a preparation. Row-wise functions look at one row. Fitted functions learn from all rows first and are\n\
          called with `OVER ()`, or `OVER (PARTITION BY ...)` to learn from each group. Relations take tables and stand where a\n\
-         table can.\n\n\
+         table can. Selectors stand for columns in a SELECT list.\n\n\
          Written by `seedbed functions --markdown`; the examples run as tests.\n",
     );
     let mut stage = None;
@@ -110,6 +110,7 @@ fn section(spec: &Spec, out: &mut String) {
         Kind::RowWise => "Row-wise",
         Kind::Fitted => "Fitted",
         Kind::Relation => "Relation",
+        Kind::Selector => "Selector",
     };
     let _ = writeln!(
         out,

@@ -32,6 +32,7 @@ pub fn specs() -> Vec<&'static Spec> {
         .iter()
         .map(|f| f.spec())
         .chain(seedbed::sql::relations::specs())
+        .chain(seedbed::sql::selectors::SPECS)
         .collect();
     specs.sort_by_key(|spec| (spec.stage, spec.name));
     specs

@@ -18,6 +18,7 @@ use seedbed_udfs::spec::{Kind, Spec};
 
 use super::expand::EXPANDING;
 use super::relation::{parse_expr, parse_query};
+use super::selectors;
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Registered>> = LazyLock::new(|| {
     functions()
@@ -91,6 +92,7 @@ impl VisitorMut for Complete {
             // an output without an alias is named as it was written, not with the defaults filled in
             if let SelectItem::UnnamedExpr(expr) = item
                 && expands(expr).is_none()
+                && !selectors::multiplies(expr)
                 && Visit::visit(&*expr, &mut Ours).is_break()
             {
                 let alias = Ident::with_quote('"', expr.to_string());
@@ -110,9 +112,16 @@ impl VisitorMut for Complete {
         let Expr::Function(call) = expr else {
             return ControlFlow::Continue(());
         };
-        match registered(call).map(|f| complete_call(f.spec(), call)) {
-            Some(Err(error)) => ControlFlow::Break(error),
-            _ => ControlFlow::Continue(()),
+        let completed = match (registered(call), selectors::selector(call)) {
+            (Some(function), _) => complete_call(function.spec(), call),
+            (None, Some(spec)) => {
+                selectors::plain_form(call).and_then(|()| complete_call(spec, call))
+            }
+            (None, None) => Ok(()),
+        };
+        match completed {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
         }
     }
 
@@ -257,7 +266,7 @@ fn places(select: &Select) -> Result<()> {
 }
 
 /// The call that stands for several columns, if an expression is one.
-fn expands(expr: &Expr) -> Option<&'static str> {
+pub fn expands(expr: &Expr) -> Option<&'static str> {
     let Expr::Function(call) = expr else {
         return None;
     };
@@ -335,12 +344,13 @@ fn complete_call(spec: &'static Spec, call: &mut Function) -> Result<()> {
                 spec.name
             );
         }
-        (Kind::RowWise, Some(_)) => {
+        (Kind::RowWise | Kind::Selector, Some(_)) => {
             call.over = None;
-            return plan_err!(
-                "{}: it looks at one row and takes no OVER. Write {call}",
-                spec.name
-            );
+            let what = match spec.kind {
+                Kind::Selector => "stands for columns",
+                _ => "looks at one row",
+            };
+            return plan_err!("{}: it {what} and takes no OVER. Write {call}", spec.name);
         }
         _ => {}
     }

@@ -1,5 +1,5 @@
 //! Calls in a SELECT list that stand for several columns: `one_hot(x) OVER ()`, `cyclic(x, period)`,
-//! `date_parts(t)`.
+//! `date_parts(t)`, and selectors of columns.
 //!
 //! Which columns a `one_hot` gives depends on the rows: its categories are read first, by a query of its
 //! own, as a pivot does in other engines. The AST is walked anew after each such query.
@@ -30,6 +30,7 @@ use seedbed_udfs::options::Options;
 
 use super::calls;
 use super::relation::{fold, parse_expr, parse_query};
+use super::selectors::{self, Columns};
 use crate::plan::prune;
 use crate::session::Env;
 
@@ -47,6 +48,7 @@ pub fn expand<'a, T: Send>(
             env: env.clone(),
             scope: Vec::new(),
             fits: HashMap::new(),
+            columns: HashMap::new(),
         };
         loop {
             expander.scope.clear();
@@ -56,6 +58,10 @@ pub fn expand<'a, T: Send>(
                 ControlFlow::Break(Stop::Fit(sql)) => {
                     let fit = fit(env, &sql).await?;
                     expander.fits.insert(sql, fit);
+                }
+                ControlFlow::Break(Stop::Columns(sql)) => {
+                    let columns = columns(env, &sql).await?;
+                    expander.columns.insert(sql, columns);
                 }
             }
         }
@@ -68,6 +74,8 @@ pub enum Stop {
     Error(Box<DataFusionError>),
     /// The categories that this query's column `x` has are to be read.
     Fit(String),
+    /// The columns that this query has are to be known.
+    Columns(String),
 }
 
 impl From<DataFusionError> for Stop {
@@ -82,6 +90,8 @@ pub struct Expand {
     scope: Vec<Frame>,
     /// By the query that was asked: the parameters of its fit.
     fits: HashMap<String, Arc<StructArray>>,
+    /// By the query that was asked: its columns.
+    columns: HashMap<String, Columns>,
 }
 
 /// A query that is being walked: how many of its CTEs are done, and these.
@@ -105,6 +115,9 @@ impl VisitorMut for Expand {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Stop> {
         self.scope.pop();
+        if let Err(error) = selectors::order_places(query) {
+            return ControlFlow::Break(error.into());
+        }
         // the CTEs of a query are walked before its body, in order
         if let Some(parent) = self.scope.last_mut()
             && let Some(cte) = parent.ctes.get(parent.done.len())
@@ -117,6 +130,11 @@ impl VisitorMut for Expand {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Stop> {
+        match self.select_columns(select) {
+            Ok(None) => {}
+            Ok(Some(items)) => select.projection = items,
+            Err(stop) => return ControlFlow::Break(stop),
+        }
         let mut items = Vec::with_capacity(select.projection.len());
         for item in &select.projection {
             match self.item(select, item) {
@@ -131,6 +149,45 @@ impl VisitorMut for Expand {
 }
 
 impl Expand {
+    /// The SELECT list with its selectors written out, if it has any.
+    fn select_columns(&self, select: &Select) -> Result<Option<Vec<SelectItem>>, Stop> {
+        selectors::places(select)?;
+        if !selectors::has(&select.projection) {
+            return Ok(None);
+        }
+        let from: Vec<String> = select.from.iter().map(ToString::to_string).collect();
+        if from.is_empty() {
+            let wrong: Result<()> =
+                plan_err!("a selector of columns needs a table. Write SELECT ... FROM my_table");
+            wrong?;
+        }
+        let sql = format!("{}SELECT * FROM {}", self.with(), from.join(", "));
+        let Some(columns) = self.columns.get(&sql) else {
+            return Err(Stop::Columns(sql));
+        };
+        let constants = |args: &[SqlExpr]| constants(&self.env, args);
+        let mut items = Vec::with_capacity(select.projection.len());
+        for item in &select.projection {
+            items.extend(columns.items(item, &constants)?);
+        }
+        Ok(Some(items))
+    }
+
+    /// The CTEs that a SELECT of the walk can see, as they are written before it.
+    fn with(&self) -> String {
+        let ctes: Vec<Cte> = self.scope.iter().flat_map(|f| f.done.clone()).collect();
+        if ctes.is_empty() {
+            return String::new();
+        }
+        let with = With {
+            with_token:
+                datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+            recursive: false,
+            cte_tables: ctes,
+        };
+        format!("{with} ")
+    }
+
     fn item(&self, select: &Select, item: &SelectItem) -> Result<Option<Vec<SelectItem>>, Stop> {
         let (expr, alias) = match item {
             SelectItem::UnnamedExpr(expr) => (expr, None),
@@ -182,18 +239,7 @@ impl Expand {
         source.qualify = None;
         source.named_window = Vec::new();
         let text: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let ctes: Vec<Cte> = self.scope.iter().flat_map(|f| f.done.clone()).collect();
-        let with = if ctes.is_empty() {
-            String::new()
-        } else {
-            let with = With {
-                with_token:
-                    datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-                recursive: false,
-                cte_tables: ctes,
-            };
-            format!("{with} ")
-        };
+        let with = self.with();
         let sql = format!("{with}{source}\u{0}{}", text.join(","));
         let Some(params) = self.fits.get(&sql) else {
             return Err(Stop::Fit(sql));
@@ -290,6 +336,18 @@ fn constants(env: &Env, args: &[SqlExpr]) -> Result<Vec<ScalarValue>> {
             fold(state.create_logical_expr_from_sql_expr(expr, &DFSchema::empty())?)
         })
         .collect()
+}
+
+/// The columns of a query, which is not run.
+fn columns<'a>(env: &'a Env, sql: &'a str) -> BoxFuture<'a, Result<Columns>> {
+    async move {
+        let statement = datafusion::sql::parser::Statement::Statement(Box::new(Statement::Query(
+            Box::new(parse_query(sql)?),
+        )));
+        let plan = seedbed_boundary::statement_to_plan(env.state()?, statement).await?;
+        Ok(Columns::of(plan.schema()))
+    }
+    .boxed()
 }
 
 /// Reads the categories: runs the fit of `one_hot` over a query's column `x`.

@@ -5,5 +5,6 @@ pub mod expand;
 pub mod parse;
 pub mod relation;
 pub mod relations;
+pub mod selectors;
 pub mod share;
 pub mod transform;

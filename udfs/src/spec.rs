@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     Load,
+    Select,
     Clean,
     Normalize,
     Encode,
@@ -19,6 +20,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Load => "load",
+            Self::Select => "select",
             Self::Clean => "clean",
             Self::Normalize => "normalize",
             Self::Encode => "encode",
@@ -39,6 +41,8 @@ pub enum Kind {
     Fitted,
     /// `FROM f((SELECT ...))`: takes tables, gives a table.
     Relation,
+    /// `SELECT f()`: stands for columns.
+    Selector,
 }
 
 /// One parameter, in the order of positional arguments.
@@ -144,7 +148,7 @@ impl Spec {
         let call = format!("{}({})", self.name, args.join(", "));
         match self.kind {
             Kind::Fitted => format!("{call} OVER ([PARTITION BY ...])"),
-            Kind::RowWise | Kind::Relation => call,
+            Kind::RowWise | Kind::Relation | Kind::Selector => call,
         }
     }
 
