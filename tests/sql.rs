@@ -164,7 +164,8 @@ async fn examples_of_functions() {
     let specs = functions
         .iter()
         .map(|f| f.spec())
-        .chain(relations.iter().map(|r| r.spec()));
+        .chain(relations.iter().map(|r| r.spec()))
+        .chain(seedbed::sql::selectors::SPECS);
     let examples: Vec<(&str, &Example)> = specs
         .flat_map(|spec| spec.examples.iter().map(|e| (spec.name, e)))
         .collect();

@@ -84,7 +84,8 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Functions\n\n\
          By stage of a preparation. Row-wise functions look at one row. Fitted functions learn from all rows first and are\n\
-         called with `OVER ()`, or `OVER (PARTITION BY ...)` to learn from each group. Relations take tables and stand where a\n\
+         called with `OVER ()`, or `OVER (PARTITION BY ...)` to learn from each group. Ordered functions look at\n\
+         a row's neighbours and are called with `OVER (ORDER BY ...)`. Relations take tables and stand where a\n\
          table can. Selectors stand for columns in a SELECT list.\n\n\
          Written by `seedbed functions --markdown`; the examples run as tests.\n",
     );
@@ -109,6 +110,7 @@ fn section(spec: &Spec, out: &mut String) {
     let kind = match spec.kind {
         Kind::RowWise => "Row-wise",
         Kind::Fitted => "Fitted",
+        Kind::Ordered => "Ordered",
         Kind::Relation => "Relation",
         Kind::Selector => "Selector",
     };

@@ -15,6 +15,8 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use seedbed_udfs::fitted::FittedWindow;
 use seedbed_udfs::fitted::nested::NestedFit;
 use seedbed_udfs::registry::{Function, functions};
+use seedbed_udfs::series::{self, OrderedWindow};
+use seedbed_udfs::spec::Spec;
 
 use super::{Env, settings};
 use crate::Options;
@@ -63,8 +65,11 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
                 ctx.register_udwf(fitted.window_udf());
                 ctx.register_udf(NestedFit::udf(fitted));
             }
+            Function::Ordered(_, ordered) => ctx.register_udwf(ordered.window_udf()),
+            Function::Expanding(_) => {}
         }
     }
+    ctx.register_udf(series::between());
     ctx.register_udf(GanSample::udf(env.clone()));
     ctx.register_udf(relations::Holds::udf());
     env.attach(&ctx);
@@ -126,28 +131,35 @@ impl ExprPlanner for BindFits {
         let WindowFunctionDefinition::WindowUDF(udf) = &raw.func_def else {
             return Ok(PlannerResult::Original(raw));
         };
-        let Some(window) = udf.inner().downcast_ref::<FittedWindow>() else {
+        let window = if let Some(window) = udf.inner().downcast_ref::<FittedWindow>() {
+            let function = window.function();
+            let bound = function.bind(read_options(function.spec(), &mut raw.args)?)?;
+            bound.window_udf()
+        } else if let Some(window) = udf.inner().downcast_ref::<OrderedWindow>() {
+            window.bind(read_options(window.spec(), &mut raw.args)?)?
+        } else {
             return Ok(PlannerResult::Original(raw));
         };
-        let function = window.function();
-        let spec = function.spec();
-        let options = spec.params.iter().filter(|p| p.option).count();
-        let Some(first) = raw.args.len().checked_sub(options) else {
-            return internal_err!("{}: its defaults are not filled in", spec.name);
-        };
-        let mut values = Vec::with_capacity(options);
-        for (arg, param) in raw.args[first..]
-            .iter_mut()
-            .zip(spec.params.iter().filter(|p| p.option))
-        {
+        raw.func_def = WindowFunctionDefinition::WindowUDF(Arc::new(window));
+        Ok(PlannerResult::Original(raw))
+    }
+}
+
+/// The values of the options among a call's arguments, which become literals.
+fn read_options(spec: &Spec, args: &mut [Expr]) -> Result<Vec<ScalarValue>> {
+    let options = spec.params.iter().filter(|p| p.option);
+    let Some(first) = args.len().checked_sub(options.clone().count()) else {
+        return internal_err!("{}: its defaults are not filled in", spec.name);
+    };
+    args[first..]
+        .iter_mut()
+        .zip(options)
+        .map(|(arg, param)| {
             let value = fold(arg.clone()).map_err(|e| {
                 e.context(format!("{}: {} must be a constant", spec.name, param.name))
             })?;
             *arg = Expr::Literal(value.clone(), None);
-            values.push(value);
-        }
-        let bound = function.bind(values)?;
-        raw.func_def = WindowFunctionDefinition::WindowUDF(Arc::new(bound.window_udf()));
-        Ok(PlannerResult::Original(raw))
-    }
+            Ok(value)
+        })
+        .collect()
 }

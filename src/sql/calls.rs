@@ -17,6 +17,7 @@ use seedbed_udfs::registry::{Function as Registered, functions};
 use seedbed_udfs::spec::{Kind, Spec};
 
 use super::expand::EXPANDING;
+use super::ordered;
 use super::relation::{parse_expr, parse_query};
 use super::selectors;
 
@@ -85,7 +86,7 @@ impl VisitorMut for Complete {
             select.flavor = SelectFlavor::FromFirst;
             select.projection = vec![SelectItem::Wildcard(Default::default())];
         }
-        if let Err(error) = places(select) {
+        if let Err(error) = places(select).and_then(|()| ordered::places(select)) {
             return ControlFlow::Break(error);
         }
         for item in &mut select.projection {
@@ -134,6 +135,15 @@ impl VisitorMut for Complete {
         match registered(call).map(|f| f.spec()) {
             Some(spec) if spec.kind == Kind::Fitted && !EXPANDING.contains(&spec.name) => {
                 VisitMut::visit(&mut call.args, &mut Nest { depth: 0 })
+            }
+            Some(spec) if spec.kind == Kind::Ordered && !EXPANDING.contains(&spec.name) => {
+                match ordered::written(spec, call) {
+                    Ok(written) => {
+                        *expr = written;
+                        ControlFlow::Continue(())
+                    }
+                    Err(error) => ControlFlow::Break(error),
+                }
             }
             _ => ControlFlow::Continue(()),
         }
@@ -341,6 +351,13 @@ fn complete_call(spec: &'static Spec, call: &mut Function) -> Result<()> {
         (Kind::Fitted, None) => {
             return plan_err!(
                 "{}: it learns from all rows first, so it needs a window. Write {written} OVER ()",
+                spec.name
+            );
+        }
+        (Kind::Ordered, over) if !ordered::has_order(over.as_ref()) => {
+            call.over = None;
+            return plan_err!(
+                "{0}: it looks at the rows in an order, so it needs one. Write {call} OVER (ORDER BY t)",
                 spec.name
             );
         }

@@ -1,5 +1,5 @@
 //! Calls in a SELECT list that stand for several columns: `one_hot(x) OVER ()`, `cyclic(x, period)`,
-//! `date_parts(t)`, and selectors of columns.
+//! `date_parts(t)`, `lags(x, n) OVER (ORDER BY t)`, and selectors of columns.
 //!
 //! Which columns a `one_hot` gives depends on the rows: its categories are read first, by a query of its
 //! own, as a pivot does in other engines. The AST is walked anew after each such query.
@@ -29,13 +29,14 @@ use seedbed_udfs::fitted::FittedUdf;
 use seedbed_udfs::options::Options;
 
 use super::calls;
+use super::ordered;
 use super::relation::{fold, parse_expr, parse_query};
 use super::selectors::{self, Columns};
 use crate::plan::prune;
 use crate::session::Env;
 
 /// Functions whose calls stand for several columns.
-pub const EXPANDING: [&str; 3] = ["one_hot", "cyclic", "date_parts"];
+pub const EXPANDING: [&str; 4] = ["one_hot", "cyclic", "date_parts", "lags"];
 
 /// Replaces the calls; `visit` walks the statement's queries.
 pub fn expand<'a, T: Send>(
@@ -204,6 +205,12 @@ impl Expand {
         match function.spec().name {
             name @ "cyclic" => Ok(Some(fields(expr, prefix, name, &["sin", "cos"])?)),
             name @ "date_parts" => Ok(Some(fields(expr, prefix, name, &date_parts::PARTS)?)),
+            "lags" => {
+                let prefix = prefix.unwrap_or_else(|| "x".to_string());
+                let args = arguments(call);
+                let n = constants(&self.env, args.get(1..).unwrap_or_default())?;
+                Ok(Some(ordered::lags(call, n, &prefix)?))
+            }
             "one_hot" => {
                 let prefix = prefix.unwrap_or_else(|| "one_hot".to_string());
                 self.one_hot(select, call, &prefix).map(Some)

@@ -16,6 +16,7 @@ pub mod options;
 pub mod random;
 pub mod registry;
 pub mod row_wise;
+pub mod series;
 pub mod spec;
 pub mod split;
 pub mod synthesize;

@@ -6,8 +6,9 @@ use datafusion_expr::ScalarUDF;
 
 use crate::fitted::{Fitted, FittedUdf};
 use crate::row_wise::{RowWise, row_wise};
+use crate::series::{Ordered, OrderedUdf};
 use crate::spec::Spec;
-use crate::{clean, encode, normalize, random, split};
+use crate::{clean, encode, normalize, random, series, split};
 
 /// A function and how the engine calls it.
 #[derive(Debug, Clone)]
@@ -16,6 +17,10 @@ pub enum Function {
     RowWise(&'static Spec, Arc<ScalarUDF>),
     /// Learns from all rows first.
     Fitted(&'static Spec, FittedUdf),
+    /// Looks at neighbouring rows.
+    Ordered(&'static Spec, OrderedUdf),
+    /// Is written out as calls of other functions before planning.
+    Expanding(&'static Spec),
 }
 
 impl Function {
@@ -30,10 +35,18 @@ impl Function {
         Self::Fitted(F::spec(), FittedUdf::of::<F>())
     }
 
+    /// Takes in a function of ordered rows.
+    pub fn ordered<F: Ordered>() -> Self {
+        Self::Ordered(F::spec(), OrderedUdf::of::<F>())
+    }
+
     /// The function's declaration.
     pub fn spec(&self) -> &'static Spec {
         match self {
-            Self::RowWise(spec, _) | Self::Fitted(spec, _) => spec,
+            Self::RowWise(spec, _)
+            | Self::Fitted(spec, _)
+            | Self::Ordered(spec, _)
+            | Self::Expanding(spec) => spec,
         }
     }
 }
@@ -44,6 +57,7 @@ pub fn functions() -> Vec<Function> {
         clean::functions(),
         normalize::functions(),
         encode::functions(),
+        series::functions(),
         split::functions(),
         random::functions(),
     ]

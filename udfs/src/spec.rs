@@ -10,6 +10,7 @@ pub enum Stage {
     Clean,
     Normalize,
     Encode,
+    Series,
     Split,
     Random,
     Synthesize,
@@ -24,6 +25,7 @@ impl fmt::Display for Stage {
             Self::Clean => "clean",
             Self::Normalize => "normalize",
             Self::Encode => "encode",
+            Self::Series => "series",
             Self::Split => "split",
             Self::Random => "random",
             Self::Synthesize => "synthesize",
@@ -39,6 +41,8 @@ pub enum Kind {
     RowWise,
     /// `f(x) OVER ()`: learns from all rows, or from those of a group, first.
     Fitted,
+    /// `f(x) OVER (ORDER BY t)`: looks at a row's neighbours in an order.
+    Ordered,
     /// `FROM f((SELECT ...))`: takes tables, gives a table.
     Relation,
     /// `SELECT f()`: stands for columns.
@@ -148,6 +152,7 @@ impl Spec {
         let call = format!("{}({})", self.name, args.join(", "));
         match self.kind {
             Kind::Fitted => format!("{call} OVER ([PARTITION BY ...])"),
+            Kind::Ordered => format!("{call} OVER ([PARTITION BY ...] ORDER BY ...)"),
             Kind::RowWise | Kind::Relation | Kind::Selector => call,
         }
     }
