@@ -31,7 +31,7 @@ const SPEC: Spec = Spec {
         Param::option(
             "min_periods",
             "NULL",
-            "how many values there must be, or the result is NULL; NULL for as many as `window`",
+            "how many values there must be, or the result is NULL (a count is always there); NULL for as many as `window`",
         ),
         Param::option(
             "ddof",
@@ -178,12 +178,10 @@ impl Rolling {
     fn of(&self, values: &mut [f64]) -> Option<f64> {
         let count = values.len();
         let size = count as f64;
-        if count < self.min_periods {
-            return None;
-        }
         let sum = |values: &[f64]| values.iter().sum::<f64>();
         match self.stat {
             Stat::Count => Some(size),
+            _ if count < self.min_periods => None,
             Stat::Sum => Some(sum(values)),
             _ if count == 0 => None,
             Stat::Mean => Some(sum(values) / size),
