@@ -28,7 +28,7 @@ use crate::sql::expand::expand;
 use crate::sql::parse::{self, Create, Object, Parsed};
 use crate::sql::relation::quoted;
 use crate::sql::transform::{self, Transform};
-use crate::sql::{calls, share};
+use crate::sql::{calls, leakage, share};
 use crate::store::Store;
 
 /// How a session is opened.
@@ -216,6 +216,7 @@ impl Seedbed {
         }
         expand(&self.env, &mut statement, parse::visit).await?;
         let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), statement).await?;
+        leakage::check(&self.env, &plan).await?;
         share::share_ctes(plan)
     }
 
@@ -376,6 +377,10 @@ impl Seedbed {
             q.visit(v)
         })
         .await?;
+        let query = Box::new(SqlStatement::Query(create.query.clone()));
+        let query = DfStatement::Statement(query);
+        let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), query).await?;
+        leakage::check(&self.env, &plan).await?;
         let transform = transform::create(&self.env, &create, written).await?;
         store.put_transform(&name, transform.to_bytes()?)?;
         done(format!(
@@ -418,6 +423,7 @@ impl Seedbed {
         let input = self.query(*create.query).await?;
         let node = Arc::new(TrainNode::try_new(spec, input)?);
         let plan = LogicalPlan::Extension(Extension { node });
+        leakage::check(&self.env, &plan).await?;
         if explain {
             let plan = LogicalPlanBuilder::from(plan)
                 .explain(false, false)?

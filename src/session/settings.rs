@@ -30,8 +30,11 @@ const FIT_STRATEGIES: [&str; 4] = ["auto", "rescan", "spool", "window"];
 /// The values of `seedbed.distinct_strategy`.
 const DISTINCT_STRATEGIES: [&str; 2] = ["hash", "aggregate"];
 
+/// The values of `seedbed.leakage`.
+const LEAKAGE: [&str; 3] = ["warn", "error", "off"];
+
 /// Each setting: its full name, and what SHOW says about it.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     (
         "seedbed.seed",
         "Seed of every sample and training that is given none. A whole number from 0.",
@@ -59,6 +62,11 @@ const SETTINGS: [(&str, &str); 6] = [
         "How DISTINCT works: 'hash' streams and keeps a fingerprint of 128 bits a distinct row, 'aggregate' keeps the \
          rows and goes to disk where memory is short.",
     ),
+    (
+        "seedbed.leakage",
+        "What happens when something is fitted on rows marked as test, or a feature is made of the target: 'warn', 'error' \
+         or 'off'.",
+    ),
 ];
 
 /// The settings under `seedbed.`, changed with SET and seen with SHOW.
@@ -76,6 +84,8 @@ pub struct Settings {
     pub fit_strategy: String,
     /// `hash` or `aggregate`.
     pub distinct_strategy: String,
+    /// `warn`, `error` or `off`.
+    pub leakage: String,
 }
 
 impl Default for Settings {
@@ -87,6 +97,7 @@ impl Default for Settings {
             progress: true,
             fit_strategy: "auto".to_string(),
             distinct_strategy: "hash".to_string(),
+            leakage: "warn".to_string(),
         }
     }
 }
@@ -167,6 +178,7 @@ impl ExtensionOptions for Settings {
             "distinct_strategy" => {
                 self.distinct_strategy = choice(key, value, DISTINCT_STRATEGIES)?
             }
+            "leakage" => self.leakage = choice(key, value, LEAKAGE)?,
             _ => {
                 let full = format!("seedbed.{key}");
                 let names = SETTINGS.map(|(name, _)| name);
@@ -188,6 +200,7 @@ impl ExtensionOptions for Settings {
             self.progress.to_string(),
             self.fit_strategy.clone(),
             self.distinct_strategy.clone(),
+            self.leakage.clone(),
         ];
         // an extension's entries are listed as they are: the prefix has to be in the key
         SETTINGS

@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod expand;
+pub mod leakage;
 pub mod ordered;
 pub mod parse;
 pub mod relation;

@@ -16,6 +16,7 @@ use datafusion_expr::{
 };
 
 use super::udf::{Bound, FittedUdf};
+use crate::spec::Spec;
 
 /// What the scalar functions' names begin with.
 pub const PREFIX: &str = "__fitted_";
@@ -57,6 +58,11 @@ impl NestedFit {
             function,
             signature: Signature::user_defined(Volatility::Immutable),
         })
+    }
+
+    /// The declaration of the function it stands for.
+    pub fn spec(&self) -> &'static Spec {
+        self.function.spec()
     }
 
     /// The window function that a call stands for, with its arguments cast to the types it takes.
