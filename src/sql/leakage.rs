@@ -294,7 +294,16 @@ fn marks(plan: &LogicalPlan) -> Result<Vec<Mark>> {
 /// A mark as it is in a plan above.
 fn at(mark: Mark, schema: &DFSchema, index: Option<usize>) -> Mark {
     let column = index.map(|i| Column::from(schema.qualified_field(i)));
-    Mark { column, ..mark }
+    let name = match (&column, &mark.rows) {
+        // what a call made is known by the name it is given
+        (Some(column), None) => column.name.clone(),
+        _ => mark.name,
+    };
+    Mark {
+        name,
+        column,
+        ..mark
+    }
 }
 
 /// The mark that a split function makes in a column.
