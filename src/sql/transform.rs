@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use seedbed_udfs::fitted::without_fit_args;
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 use serde::{Deserialize, Serialize};
@@ -488,6 +489,32 @@ fn apply(
         };
         plan = substitute(plan, &next, value)?;
     }
+    let plan = without_targets(plan)?;
+    adapt(env, transform, plan, input)
+}
+
+/// A plan whose fits are not told what only the rows they were fitted on have.
+fn without_targets(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|e| {
+                Ok(match without_fit_args(&e)? {
+                    Some(without) => Transformed::yes(without),
+                    None => Transformed::no(e),
+                })
+            })
+        })
+    })
+    .data()
+}
+
+/// Puts the new table in the place of the placeholder, without the columns that it lacks.
+fn adapt(
+    env: &Env,
+    transform: &Transform,
+    mut plan: LogicalPlan,
+    input: &LogicalPlan,
+) -> Result<LogicalPlan> {
     let mut have: Vec<&str> = Vec::new();
     for field in input.schema().fields() {
         have.push(field.name());
