@@ -30,7 +30,7 @@ const SPEC: Spec = Spec {
         Param::data("x", "a text, number, boolean, date or time"),
         Param::data(
             "y",
-            "the target, a number or boolean; rows where it is missing or infinite are not learnt from. Of a target of \
+            "the target, a number or boolean; rows where it or x is missing, or it is infinite, are not learnt from. Of a target of \
              several classes, encode each: target_encode(x, y = 'class', key)",
         ),
         Param::data(
@@ -56,9 +56,9 @@ const SPEC: Spec = Spec {
             result: "a,0.8667\na,0.8667\nb,0.5333\nb,0.5333\nc,0.3",
         },
         Example {
-            sql: "SELECT id, target_encode(city, price, id, folds => 2, smoothing => 0) OVER () FROM \
-                  (VALUES (1, 'x', 10), (2, 'x', 20), (3, 'x', 60), (4, 'y', 5)) AS t(id, city, price) ORDER BY id",
-            result: "",
+            sql: "SELECT id, city, target_encode(city, price, id, smoothing => 0) OVER () FROM \
+                  (VALUES (1, 'x', 10), (2, 'x', 20), (3, 'x', 60), (4, 'y', 5), (5, 'y', 7)) AS t(id, city, price) ORDER BY id",
+            result: "1,x,40.0\n2,x,35.0\n3,x,15.0\n4,y,7.0\n5,y,5.0",
         },
     ],
     source: "scikit-learn's TargetEncoder (binary and continuous targets), folds by hash in place of a shuffle, missing \

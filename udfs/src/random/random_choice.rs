@@ -37,7 +37,7 @@ const SPEC: Spec = Spec {
     examples: &[
         Example {
             sql: "SELECT random_choice(['a', 'b', 'c'], random_key(42, i)) FROM generate_series(1, 4) AS t(i)",
-            result: "",
+            result: "b\nb\nb\na",
         },
         Example {
             sql: "SELECT v, round(count(*) / 1000.0) FROM (SELECT random_choice(['x', 'y', 'z'], i, weights => [3, 0, 1]) AS v \
