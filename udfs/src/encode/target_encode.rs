@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, StructArray, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion_common::{Result, internal_err, plan_err};
@@ -240,7 +241,7 @@ impl State for Targets {
 /// The folds of rows, by the hashes of their keys.
 struct Folds {
     hashes: Vec<u64>,
-    present: Option<arrow::buffer::NullBuffer>,
+    present: Option<NullBuffer>,
     folds: i64,
 }
 
@@ -641,6 +642,7 @@ impl Fitted for TargetEncode {
 mod tests {
     use arrow::array::{BooleanArray, Int64Array, new_null_array};
     use arrow::compute::cast;
+    use datafusion_common::ScalarValue;
 
     use super::*;
     use crate::fitted::testing::{
@@ -681,7 +683,7 @@ mod tests {
     /// What each row gets by fitting on the rows of all other folds.
     fn by_fitting(args: &[ArrayRef; 3], folds: usize, smoothing: Option<f64>) -> Vec<Option<f64>> {
         let of = super::folds(&args[2], folds).expect("folds");
-        let smoothing = smoothing.map_or("auto".into(), datafusion_common::ScalarValue::from);
+        let smoothing = smoothing.map_or("auto".into(), ScalarValue::from);
         let given = [("folds", (folds as i64).into()), ("smoothing", smoothing)];
         (0..args[0].len())
             .map(|row| {
@@ -714,8 +716,7 @@ mod tests {
             for smoothing in [None, Some(0.0), Some(2.5)] {
                 let args = [Arc::clone(&x), Arc::clone(&y), keys(24)];
                 let expected = by_fitting(&args, 3, smoothing);
-                let smoothing =
-                    smoothing.map_or("auto".into(), datafusion_common::ScalarValue::from);
+                let smoothing = smoothing.map_or("auto".into(), ScalarValue::from);
                 let given = [("folds", 3.into()), ("smoothing", smoothing)];
                 assert_floats(&fit_apply::<TargetEncode>(&given, &args), &expected);
             }
@@ -799,11 +800,7 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_wrong() {
-        for wrong in [
-            "some".into(),
-            (-1).into(),
-            datafusion_common::ScalarValue::Null,
-        ] {
+        for wrong in ["some".into(), (-1).into(), ScalarValue::Null] {
             let error = bind_error::<TargetEncode>(&[("smoothing", wrong)]);
             assert!(error.contains("smoothing must be 'auto'"), "{error}");
         }

@@ -227,7 +227,9 @@ impl RowWise for RandomChoice {
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::{FixedSizeListArray, Int64Array, LargeListArray, ListArray, StringArray};
+    use arrow::array::{
+        FixedSizeListArray, Float64Array, Int64Array, LargeListArray, ListArray, StringArray,
+    };
     use arrow::datatypes::{Float64Type, Int64Type};
 
     use super::*;
@@ -242,7 +244,7 @@ mod tests {
     }
 
     fn weights(weights: &[f64]) -> ColumnarValue {
-        list(arrow::array::Float64Array::from(weights.to_vec()))
+        list(Float64Array::from(weights.to_vec()))
     }
 
     fn counts(array: &ArrayRef) -> BTreeMap<String, usize> {

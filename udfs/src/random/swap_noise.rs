@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, StructArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, StructArray, UInt32Array, new_empty_array,
+};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
-use arrow::compute::{interleave, nullif, take};
+use arrow::compute::{concat, interleave, nullif, take};
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::row::{RowConverter, SortField};
 use datafusion_common::{Result, exec_err, internal_err, plan_err};
@@ -53,10 +55,7 @@ const SPEC: Spec = Spec {
     ],
     source: "swap noise as in Jahrer's denoising autoencoders (Porto Seguro's Safe Driver Prediction, 2017); the sample \
         is bottom-k by hash (Cohen and Kaplan 2007)",
-    also: &[
-        "swap noise (DAE)",
-        "sklearn.inspection.permutation_importance",
-    ],
+    also: &["swap noise (denoising autoencoders)"],
 };
 
 /// The most rows of a sample.
@@ -261,9 +260,9 @@ impl Fitted for SwapNoise {
         let offsets = OffsetBuffer::from_lengths(samples.iter().map(|s| s.len()));
         let parts: Vec<&dyn Array> = samples.iter().map(AsRef::as_ref).collect();
         let values = if parts.is_empty() {
-            arrow::array::new_empty_array(&types[0])
+            new_empty_array(&types[0])
         } else {
-            arrow::compute::concat(&parts)?
+            concat(&parts)?
         };
         let item = Arc::new(Field::new_list_field(types[0].clone(), true));
         Ok(vec![Arc::new(ListArray::try_new(
@@ -333,7 +332,7 @@ impl Fitted for SwapNoise {
 mod tests {
     use std::collections::HashMap;
 
-    use arrow::array::{Int64Array, new_empty_array};
+    use arrow::array::{Int64Array, new_null_array};
     use arrow::compute::cast;
     use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
     use datafusion_common::ScalarValue;
@@ -456,7 +455,7 @@ mod tests {
         let lists: ArrayRef = Arc::new(lists);
         assert_eq!(&swap(Arc::clone(&lists), 0.0), &lists);
         assert_eq!(swap(lists, 1.0).null_count(), 1);
-        let null: ArrayRef = arrow::array::new_null_array(&DataType::Null, 2);
+        let null: ArrayRef = new_null_array(&DataType::Null, 2);
         assert_eq!(swap(null, 0.5).logical_null_count(), 2);
     }
 
@@ -474,13 +473,9 @@ mod tests {
         assert!(y.is_valid(0) && y.is_null(1) && y.is_null(2));
         assert_eq!(swap(new_empty_array(&DataType::Utf8View), 0.5).len(), 0);
         // nothing was learnt
-        let one = || [floats([Some(1.0)]), constant(0.5, 1), keys_of_one()];
-        let none = [floats([None]), constant(0.5, 1), keys_of_one()];
+        let one = || [floats([Some(1.0)]), constant(0.5, 1), self::keys(1)];
+        let none = [floats([None]), constant(0.5, 1), self::keys(1)];
         assert_eq!(apply_to::<SwapNoise>(&[], &none, &one()).null_count(), 1);
-    }
-
-    fn keys_of_one() -> ArrayRef {
-        keys(1)
     }
 
     #[test]
