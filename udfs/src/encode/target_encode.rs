@@ -25,8 +25,8 @@ const SPEC: Spec = Spec {
     kind: Kind::Fitted,
     summary: "The mean of the target over the rows of the row's category, drawn towards the mean of all the more the \
         fewer rows it has. A row's own target takes no part: the rows fall into folds by the hash of their key, and \
-        each gets what the other folds say. A transform applied to other rows gives what all rows say, without target \
-        and key. NULL and NaN give NULL.",
+        each gets what the other folds say. A transform gives what all rows say, and needs neither target nor key: \
+        apply it to other rows, and train on the call itself. NULL and NaN give NULL.",
     params: &[
         Param::data("x", "a text, number, boolean, date or time"),
         Param::data(
