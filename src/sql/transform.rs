@@ -489,32 +489,7 @@ fn apply(
         };
         plan = substitute(plan, &next, value)?;
     }
-    let plan = without_targets(plan)?;
-    adapt(env, transform, plan, input)
-}
-
-/// A plan whose fits are not told what only the rows they were fitted on have.
-fn without_targets(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
-        node.map_expressions(|expr| {
-            expr.transform_up(|e| {
-                Ok(match without_fit_args(&e)? {
-                    Some(without) => Transformed::yes(without),
-                    None => Transformed::no(e),
-                })
-            })
-        })
-    })
-    .data()
-}
-
-/// Puts the new table in the place of the placeholder, without the columns that it lacks.
-fn adapt(
-    env: &Env,
-    transform: &Transform,
-    mut plan: LogicalPlan,
-    input: &LogicalPlan,
-) -> Result<LogicalPlan> {
+    plan = without_targets(plan)?;
     let mut have: Vec<&str> = Vec::new();
     for field in input.schema().fields() {
         have.push(field.name());
@@ -593,6 +568,21 @@ fn adapt(
     // columns that nobody needs may be absent altogether
     let all = fill(adapted, &transform.inputs)?;
     replace_input(plan, &all)
+}
+
+/// A plan whose fits are not told what only the rows they were fitted on have.
+fn without_targets(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|e| {
+                Ok(match without_fit_args(&e)? {
+                    Some(without) => Transformed::yes(without),
+                    None => Transformed::no(e),
+                })
+            })
+        })
+    })
+    .data()
 }
 
 fn fill(plan: LogicalPlan, inputs: &Fields) -> Result<LogicalPlan> {
