@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use seedbed_udfs::fitted::without_fit_args;
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 use serde::{Deserialize, Serialize};
@@ -488,6 +489,7 @@ fn apply(
         };
         plan = substitute(plan, &next, value)?;
     }
+    plan = without_targets(plan)?;
     let mut have: Vec<&str> = Vec::new();
     for field in input.schema().fields() {
         have.push(field.name());
@@ -566,6 +568,21 @@ fn apply(
     // columns that nobody needs may be absent altogether
     let all = fill(adapted, &transform.inputs)?;
     replace_input(plan, &all)
+}
+
+/// A plan whose fits are not told what only the rows they were fitted on have.
+fn without_targets(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|expr| {
+            expr.transform_up(|e| {
+                Ok(match without_fit_args(&e)? {
+                    Some(without) => Transformed::yes(without),
+                    None => Transformed::no(e),
+                })
+            })
+        })
+    })
+    .data()
 }
 
 fn fill(plan: LogicalPlan, inputs: &Fields) -> Result<LogicalPlan> {

@@ -7,6 +7,7 @@ mod clip_outliers;
 mod fingerprint;
 mod impute;
 mod is_outlier;
+mod isolation_forest;
 mod missing_indicator;
 mod normalize_unicode;
 mod null_if;
@@ -42,6 +43,7 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(strip_html::StripHtml),
         Function::fitted::<impute::Impute>(),
         Function::fitted::<is_outlier::IsOutlier>(),
+        Function::fitted::<isolation_forest::IsolationForest>(),
         Function::fitted::<winsorize::Winsorize>(),
         Function::fitted::<clip_outliers::ClipOutliers>(),
         Function::fitted::<zscore::ZScore>(),

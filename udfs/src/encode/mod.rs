@@ -6,14 +6,17 @@ mod category_values;
 mod count_encode;
 mod cyclic;
 pub mod date_parts;
+mod feature_cross;
 mod hash_bucket;
 mod kmeans_bucketize;
 pub mod names;
 mod ngrams;
 pub mod one_hot;
 mod ordinal_encode;
+mod polynomial_features;
 mod quantile_bucketize;
 mod spline_features;
+mod target_encode;
 mod terms;
 mod tokenize;
 mod uniform_bucketize;
@@ -27,9 +30,11 @@ pub fn functions() -> Vec<Function> {
     vec![
         Function::row_wise(bucketize::Bucketize),
         Function::row_wise(cyclic::Cyclic),
+        Function::row_wise(feature_cross::FeatureCross),
         Function::row_wise(hash_bucket::HashBucket),
         Function::row_wise(date_parts::DateParts),
         Function::row_wise(ngrams::Ngrams),
+        Function::row_wise(polynomial_features::PolynomialFeatures),
         Function::row_wise(tokenize::Tokenize),
         Function::row_wise(vectorize::Vectorize),
         Function::fitted::<one_hot::OneHot>(),
@@ -45,6 +50,7 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<spline_features::SplineFeatures>(),
         Function::fitted::<count_encode::CountEncode>(),
         Function::fitted::<count_encode::FrequencyEncode>(),
+        Function::fitted::<target_encode::TargetEncode>(),
         Function::fitted::<woe_encode::WoeEncode>(),
         Function::fitted::<terms::MultiHot>(),
         Function::fitted::<terms::BagOfWords>(),

@@ -193,6 +193,10 @@ impl Fitted for WoeEncode {
         })
     }
 
+    fn fit_args() -> &'static [usize] {
+        &[1]
+    }
+
     fn finish(&self, types: &[DataType], states: Vec<Evidence>) -> Result<Vec<ArrayRef>> {
         let groups = states
             .iter()

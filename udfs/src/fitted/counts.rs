@@ -529,6 +529,120 @@ impl State for Counts {
     }
 }
 
+/// Distinct values, numbered from 0 in the order in which they come.
+#[derive(Debug)]
+pub struct Numbering {
+    numbers: Counts,
+    next: u64,
+}
+
+impl Numbering {
+    /// No values yet; the type is one that [`category_type`] gave.
+    pub fn new(t: &DataType) -> Result<Self> {
+        Ok(Self {
+            numbers: Counts::new(t)?,
+            next: 0,
+        })
+    }
+
+    /// How many values have a number. Values of dictionaries have one though no row has them.
+    pub fn len(&self) -> usize {
+        self.next as usize
+    }
+
+    /// Whether no value has a number.
+    pub fn is_empty(&self) -> bool {
+        self.next == 0
+    }
+
+    /// The number of each row's value, a new one for a value that has none; [`MISSING`] for what is missing.
+    pub fn number(&mut self, array: &ArrayRef) -> Result<Vec<u32>> {
+        let mut out = vec![MISSING; array.len()];
+        if let Some(dictionary) = array.as_any_dictionary_opt() {
+            if dictionary.values().is_empty() {
+                return Ok(out);
+            }
+            let numbers = self.number(dictionary.values())?;
+            let keys = dictionary.normalized_keys();
+            for_each_valid(out.len(), array.nulls(), |i| out[i] = numbers[keys[i]]);
+            return Ok(out);
+        }
+        let next = &mut self.next;
+        let known = &mut self.numbers.values;
+        match (known, BatchKeys::of(array)?) {
+            (Values::Small(table), BatchKeys::Small(keys, nulls)) => {
+                for_each_valid(keys.len(), nulls.as_ref(), |i| {
+                    out[i] = number_of(table, keys[i], next);
+                });
+            }
+            (Values::Wide(table), BatchKeys::Wide(keys, nulls)) => {
+                for_each_valid(keys.len(), nulls.as_ref(), |i| {
+                    out[i] = number_of(table, keys[i], next);
+                });
+            }
+            (Values::Text { short, long, bytes }, BatchKeys::Text(array)) => {
+                let views = array.views();
+                for_each_valid(array.len(), array.nulls(), |i| {
+                    if inline(views[i]).is_some() {
+                        out[i] = number_of(short, views[i], next);
+                        return;
+                    }
+                    let text = array.value(i).as_bytes();
+                    let number = long.get(text).copied().unwrap_or_else(|| {
+                        *bytes += text.len();
+                        long.insert(text.into(), *next);
+                        *next += 1;
+                        *next - 1
+                    });
+                    out[i] = number as u32;
+                });
+            }
+            _ => return internal_err!("values of another type are numbered"),
+        }
+        if self.next >= u64::from(UNKNOWN) {
+            return exec_err!("{} categories are too many", self.next);
+        }
+        Ok(out)
+    }
+
+    /// The values in ascending order and of the type [`listed_type`], and the number of each.
+    pub fn sorted(&self) -> Result<(ArrayRef, Vec<u64>)> {
+        self.numbers.sorted()
+    }
+
+    /// Appends values and numbers to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
+        self.numbers.encode(out)
+    }
+
+    /// Takes up in an empty numbering what [`Self::encode`] wrote; `None` if it is something else.
+    pub fn read(&mut self, input: &mut Reader<'_>) -> Option<()> {
+        read(&mut self.numbers.values, input)?;
+        self.next = match &self.numbers.values {
+            Values::Small(table) => table.len(),
+            Values::Wide(table) => table.len(),
+            Values::Text { short, long, .. } => short.len() + long.len(),
+        } as u64;
+        Some(())
+    }
+
+    /// Bytes held, the numbering itself included.
+    pub fn size(&self) -> usize {
+        self.numbers.size() + size_of::<u64>()
+    }
+}
+
+#[inline]
+fn number_of<K: super::table::Key>(table: &mut Table<K>, key: K, next: &mut u64) -> u32 {
+    let number = table.get(key).unwrap_or_else(|| {
+        table.add(key, *next);
+        *next += 1;
+        *next - 1
+    });
+    // more categories than that are an error
+    number as u32
+}
+
 fn read(values: &mut Values, input: &mut Reader<'_>) -> Option<()> {
     match values {
         Values::Small(table) => {
@@ -748,6 +862,37 @@ mod tests {
             assert_eq!(before.sorted().expect("counts"), expected);
         }
         expected
+    }
+
+    #[test]
+    fn numbers_in_the_order_of_values() {
+        let long = "longer than twelve bytes";
+        let array = texts([
+            Some("b"),
+            None,
+            Some(long),
+            Some("b"),
+            Some("a"),
+            Some(long),
+        ]);
+        let mut numbering = Numbering::new(array.data_type()).expect("a type");
+        let expected = [0, MISSING, 1, 0, 2, 1];
+        assert_eq!(numbering.number(&array).expect("numbers"), expected);
+        let mut bytes = Vec::new();
+        numbering.encode(&mut bytes).expect("an encoding");
+        let mut decoded = Numbering::new(array.data_type()).expect("a type");
+        decoded.read(&mut Reader(&bytes)).expect("a decoding");
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+        let encoded = cast(&array, &dictionary).expect("a dictionary");
+        assert_eq!(decoded.number(&encoded).expect("numbers"), expected);
+        assert_eq!((decoded.len(), decoded.is_empty()), (3, false));
+        let (values, numbers) = decoded.sorted().expect("values");
+        assert_eq!(values.len(), 3);
+        assert_eq!(numbers, [2, 0, 1]);
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, f64::NAN, 0.0, 1.5]));
+        let mut numbering = Numbering::new(floats.data_type()).expect("a type");
+        let numbers = numbering.number(&floats).expect("numbers");
+        assert_eq!(numbers, [0, MISSING, 0, 1]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod moments;
 pub mod nested;
 pub mod numbers;
 pub mod quantiles;
+pub mod ranks;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -31,7 +32,7 @@ use datafusion_common::Result;
 use crate::options::Options;
 use crate::spec::Spec;
 
-pub use udf::{Bound, FittedUdf, FittedWindow, GroupIndex, collect_groups};
+pub use udf::{Bound, FittedUdf, FittedWindow, GroupIndex, collect_groups, without_fit_args};
 
 /// What a fitted function gathers of the rows it is fitted on, for one group.
 pub trait State: Debug + Send + Sync + Sized + 'static {
@@ -92,6 +93,12 @@ pub trait Fitted: Debug + Clone + Send + Sync + Sized + 'static {
 
     /// A state that has seen nothing.
     fn state(&self, types: &[DataType]) -> Result<Self::State>;
+
+    /// Which data arguments only rows that are fitted on have, as a target is: where a transform is applied, they
+    /// are NULL.
+    fn fit_args() -> &'static [usize] {
+        &[]
+    }
 
     /// The parameters of finished states, a row a state: columns as [`Self::params`] says.
     fn finish(&self, types: &[DataType], states: Vec<Self::State>) -> Result<Vec<ArrayRef>>;

@@ -62,6 +62,12 @@ impl Moments {
         Some([mean, deviation.unwrap_or(1.0)])
     }
 
+    /// Takes whole numbers by how many they are, their sum and the sum of their squares.
+    pub fn add_sums(&mut self, count: u64, sum: i64, squares: u64) {
+        self.count += count;
+        self.add_exact(i128::from(sum), -UNIT, u128::from(squares), -2 * UNIT);
+    }
+
     /// Whether the deviation is within what rounding makes of a constant, by scikit-learn's bound.
     pub fn is_constant(&self) -> bool {
         let (Some(mean), Some(deviation)) = (self.mean(), self.deviation(0)) else {

@@ -13,7 +13,9 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float32Type, Float64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Field, Float16Type, Float32Type, Float64Type,
+};
 use datafusion_common::{Result, exec_err, internal_err};
 
 use super::{Groups, State};
@@ -379,6 +381,16 @@ where
     };
     let mapped = PrimitiveArray::<O>::try_new(values.into(), nulls)?;
     Ok(Arc::new(mapped))
+}
+
+/// Which rows of an array of any type are there: neither NULL nor NaN. `None`: all are.
+pub fn present_in(array: &ArrayRef) -> Option<NullBuffer> {
+    match array.data_type() {
+        DataType::Float64 => present::<Float64Type>(array.as_primitive()),
+        DataType::Float32 => present::<Float32Type>(array.as_primitive()),
+        DataType::Float16 => present::<Float16Type>(array.as_primitive()),
+        _ => array.logical_nulls().filter(|n| n.null_count() > 0),
+    }
 }
 
 /// Which rows are there: neither NULL nor NaN. `None`: all are.

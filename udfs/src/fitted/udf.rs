@@ -21,7 +21,7 @@ use datafusion_expr::function::{
 };
 use datafusion_expr::utils::AggregateOrderSensitivity;
 use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, GroupsAccumulator,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, EmitTo, Expr, GroupsAccumulator,
     PartitionEvaluator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility, WindowUDF, WindowUDFImpl,
 };
@@ -173,6 +173,7 @@ trait Erased: Debug + Send + Sync {
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>>;
     fn output(&self, types: &[DataType]) -> Result<DataType>;
     fn params(&self, types: &[DataType]) -> Result<Fields>;
+    fn fit_args(&self) -> &'static [usize];
     fn states(&self, types: &[DataType]) -> Result<Box<dyn States>>;
     fn prepare(&self, types: &[DataType], params: &StructArray) -> Result<AnyPrepared>;
     fn apply(
@@ -197,6 +198,10 @@ impl<F: Fitted> Erased for Typed<F> {
 
     fn params(&self, types: &[DataType]) -> Result<Fields> {
         self.0.params(types)
+    }
+
+    fn fit_args(&self) -> &'static [usize] {
+        F::fit_args()
     }
 
     fn states(&self, types: &[DataType]) -> Result<Box<dyn States>> {
@@ -670,6 +675,26 @@ impl Apply {
         *last = Some((Arc::clone(fits), Arc::clone(&prepared)));
         Ok(prepared)
     }
+}
+
+/// A call that applies a fit, with NULL in the place of the arguments that only a fit needs; `None` for all else.
+pub fn without_fit_args(expr: &Expr) -> Result<Option<Expr>> {
+    let Expr::ScalarFunction(call) = expr else {
+        return Ok(None);
+    };
+    let Some(apply) = call.func.inner().downcast_ref::<Apply>() else {
+        return Ok(None);
+    };
+    let unneeded = apply.bound.fitted.fit_args();
+    if unneeded.is_empty() {
+        return Ok(None);
+    }
+    let mut call = call.clone();
+    for i in unneeded {
+        let null = ScalarValue::try_from(&apply.types[*i])?;
+        call.args[*i] = Expr::Literal(null, None);
+    }
+    Ok(Some(Expr::ScalarFunction(call)))
 }
 
 impl ScalarUDFImpl for Apply {

@@ -3,6 +3,8 @@
 mod log;
 mod max_abs_scale;
 mod min_max_scale;
+#[allow(clippy::module_inception)] // a function's file has its name
+mod normalize;
 mod power_transform;
 mod quantile_transform;
 mod robust_scale;
@@ -19,6 +21,7 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<max_abs_scale::MaxAbsScale>(),
         Function::fitted::<quantile_transform::QuantileTransform>(),
         Function::fitted::<power_transform::PowerTransform>(),
+        Function::row_wise(normalize::Normalize),
         Function::row_wise(log::LogTransform),
         Function::row_wise(log::SignedLog),
     ]

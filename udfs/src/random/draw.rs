@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use datafusion_common::Result;
+use datafusion_common::{Result, exec_err};
 
 use super::key;
 use crate::arrays::float_type;
@@ -61,4 +61,17 @@ pub fn each(
         .collect::<Result<Vec<_>>>()?;
     let drawn = Float64Array::new(values.into(), nulls);
     Ok(cast(&(Arc::new(drawn) as ArrayRef), args.return_type())?)
+}
+
+/// Numbers that are probabilities.
+///
+/// # Errors
+/// If one is not from 0 to 1.
+pub fn probabilities(spec: &Spec, array: &ArrayRef) -> Result<Float64Array> {
+    let p = cast(array, &DataType::Float64)?;
+    let p: &Float64Array = p.as_primitive();
+    match p.iter().flatten().find(|p| !(0.0..=1.0).contains(p)) {
+        Some(wrong) => exec_err!("{}: p must be between 0 and 1, but is {wrong}", spec.name),
+        None => Ok(p.clone()),
+    }
 }

@@ -56,24 +56,15 @@ const SPEC: Spec = Spec {
 pub struct Split;
 
 /// The hashes below which a row is in 'test' and, if not, in 'validation'.
-struct Thresholds {
+pub(super) struct Thresholds {
     test: u128,
     validation: u128,
     seed: i64,
 }
 
 impl Thresholds {
-    fn new(options: &Options) -> Result<Self> {
-        let test = options.float_in("test", 0.0, 1.0)?;
-        let validation = options.float_in("validation", 0.0, 1.0)?;
-        // 0.7 + 0.3 may round to a little above 1
-        if test + validation > 1.0 + 1e-9 {
-            return plan_err!(
-                "split: test and validation together must not be above 1, but {test} + {validation} is {}. \
-                 What is left is 'train'",
-                test + validation
-            );
-        }
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        let (test, validation) = shares(options)?;
         // a power of two: the product is exact
         let of_all = |fraction: f64| (fraction * 2f64.powi(64)) as u128;
         Ok(Self {
@@ -82,6 +73,46 @@ impl Thresholds {
             seed: options.integer("seed", 0)?,
         })
     }
+}
+
+/// The fractions of 'test' and 'validation'.
+pub(super) fn shares(options: &Options) -> Result<(f64, f64)> {
+    let test = options.float_in("test", 0.0, 1.0)?;
+    let validation = options.float_in("validation", 0.0, 1.0)?;
+    // 0.7 + 0.3 may round to a little above 1
+    if test + validation > 1.0 + 1e-9 {
+        return plan_err!(
+            "{}: test and validation together must not be above 1, but {test} + {validation} is {}. \
+             What is left is 'train'",
+            options.spec().name,
+            test + validation
+        );
+    }
+    Ok((test, validation))
+}
+
+/// The names of the parts: 0 is 'test', 1 'validation', 2 'train'.
+pub(super) fn named(parts: &dyn Array) -> Result<ArrayRef> {
+    let names: ArrayRef = Arc::new(StringViewArray::from(vec!["test", "validation", "train"]));
+    Ok(take(&names, parts, None)?)
+}
+
+/// The part of each row, by the hash of its key.
+pub(super) fn parts(spec: &Spec, args: &Args<'_>) -> Result<ArrayRef> {
+    let thresholds = Thresholds::new(&args.options()?)?;
+    let keys = args.array(0)?;
+    let mut start = [key::start(spec.name)];
+    key::fold(&mut start, &ScalarValue::from(thresholds.seed).to_array()?)?;
+    let mut hashes = vec![start[0]; keys.len()];
+    key::fold(&mut hashes, &keys)?;
+    let parts: Vec<u8> = hashes
+        .iter()
+        .map(|hash| {
+            let hash = u128::from(*hash);
+            u8::from(hash >= thresholds.test) + u8::from(hash >= thresholds.validation)
+        })
+        .collect();
+    named(&UInt8Array::new(parts.into(), keys.logical_nulls()))
 }
 
 impl RowWise for Split {
@@ -103,23 +134,7 @@ impl RowWise for Split {
     }
 
     fn invoke(&self, args: &Args<'_>) -> Result<ArrayRef> {
-        let thresholds = Thresholds::new(&args.options()?)?;
-        let keys = args.array(0)?;
-        let mut start = [key::start(SPEC.name)];
-        key::fold(&mut start, &ScalarValue::from(thresholds.seed).to_array()?)?;
-        let mut hashes = vec![start[0]; keys.len()];
-        key::fold(&mut hashes, &keys)?;
-        let parts: Vec<u8> = hashes
-            .iter()
-            .map(|hash| {
-                let hash = u128::from(*hash);
-                // 2: train, 1: validation, 0: test
-                u8::from(hash >= thresholds.test) + u8::from(hash >= thresholds.validation)
-            })
-            .collect();
-        let parts = UInt8Array::new(parts.into(), keys.logical_nulls());
-        let names: ArrayRef = Arc::new(StringViewArray::from(vec!["test", "validation", "train"]));
-        Ok(take(&names, &parts, None)?)
+        parts(&SPEC, args)
     }
 
     fn by_dictionary_values(&self) -> bool {

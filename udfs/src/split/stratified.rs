@@ -7,17 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, PrimitiveArray, StringViewArray, StructArray,
-    UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array, UInt64Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::take;
-use arrow::datatypes::{
-    DataType, Field, Fields, Float16Type, Float32Type, Float64Type, UInt64Type,
-};
+use arrow::datatypes::{DataType, Field, Fields, UInt64Type};
 use datafusion_common::{Result, ScalarValue, internal_err, plan_err};
 
-use crate::fitted::numbers::{Reader, of_group};
+use super::split::{named, shares};
+use crate::fitted::numbers::{Reader, of_group, present_in};
 use crate::fitted::table::FastState;
 use crate::fitted::{Fitted, Groups, State};
 use crate::options::Options;
@@ -187,7 +184,7 @@ impl Rows {
         key::fold(&mut start, &ScalarValue::from(seed).to_array()?)?;
         let mut hashes = vec![start[0]; keys.len()];
         key::fold(&mut hashes, keys)?;
-        let present = missing(label);
+        let present = present_in(label);
         Ok(Self {
             classes,
             hashes,
@@ -197,24 +194,6 @@ impl Rows {
 
     fn valid(&self, row: usize) -> bool {
         self.nulls.as_ref().is_none_or(|n| n.is_valid(row))
-    }
-}
-
-/// The labels that are missing, NULL or NaN, as NULL.
-fn missing(label: &ArrayRef) -> Option<NullBuffer> {
-    fn numbers<T>(label: &ArrayRef, is_nan: impl Fn(T::Native) -> bool) -> Option<NullBuffer>
-    where
-        T: arrow::datatypes::ArrowPrimitiveType,
-    {
-        let array: &PrimitiveArray<T> = label.as_primitive();
-        let present: Vec<bool> = array.values().iter().map(|v| !is_nan(*v)).collect();
-        NullBuffer::union(array.nulls(), Some(&NullBuffer::from(present)))
-    }
-    match label.data_type() {
-        DataType::Float64 => numbers::<Float64Type>(label, f64::is_nan),
-        DataType::Float32 => numbers::<Float32Type>(label, f32::is_nan),
-        DataType::Float16 => numbers::<Float16Type>(label, |v| v.is_nan()),
-        _ => label.logical_nulls(),
     }
 }
 
@@ -372,16 +351,7 @@ impl Fitted for StratifiedSplit {
     }
 
     fn new(options: &Options) -> Result<Self> {
-        let test = options.float_in("test", 0.0, 1.0)?;
-        let validation = options.float_in("validation", 0.0, 1.0)?;
-        // 0.7 + 0.3 may round to a little above 1
-        if test + validation > 1.0 + 1e-9 {
-            return plan_err!(
-                "stratified_split: test and validation together must not be above 1, but {test} + {validation} is {}. \
-                 What is left is 'train'",
-                test + validation
-            );
-        }
+        let (test, validation) = shares(options)?;
         Ok(Self {
             test,
             validation,
@@ -431,8 +401,7 @@ impl Fitted for StratifiedSplit {
             .into_iter()
             .map(|part| part.and_then(|p| u32::try_from(p).ok()))
             .collect();
-        let names: ArrayRef = Arc::new(StringViewArray::from(vec!["test", "validation", "train"]));
-        Ok(take(&names, &parts, None)?)
+        named(&parts)
     }
 }
 
@@ -513,6 +482,7 @@ impl Fitted for StratifiedFold {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float64Array, new_empty_array};
+    use arrow::compute::take;
     use arrow::datatypes::Int64Type;
 
     use super::*;
