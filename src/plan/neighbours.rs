@@ -24,6 +24,7 @@ use datafusion::common::{
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
@@ -32,6 +33,7 @@ use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType,
 };
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -109,6 +111,8 @@ pub struct Neighbours {
     search: Search,
     inputs: Vec<LogicalPlan>,
     schema: DFSchemaRef,
+    /// Volatile predicates that name no columns: rows are drawn of the result, not of the inputs.
+    drawn: Vec<Expr>,
 }
 
 impl Neighbours {
@@ -136,6 +140,7 @@ impl Neighbours {
             search,
             inputs,
             schema,
+            drawn: Vec::new(),
         };
         Ok(LogicalPlan::Extension(Extension {
             node: Arc::new(node),
@@ -190,11 +195,22 @@ impl UserDefinedLogicalNodeCore for Neighbours {
         if inputs.len() != self.inputs.len() {
             return internal_err!("{} of {} tables", self.search.name, inputs.len());
         }
-        Ok(Self {
+        let mut node = Self {
             search: self.search.clone(),
-            inputs,
             schema: Arc::clone(&self.schema),
-        })
+            drawn: self.drawn.clone(),
+            inputs,
+        };
+        // a predicate without columns is pushed down past any node
+        if let Some(LogicalPlan::Filter(filter)) = node.inputs.first()
+            && filter.predicate.is_volatile()
+            && filter.predicate.column_refs().is_empty()
+            && *filter.input == self.inputs[0]
+        {
+            node.drawn.push(filter.predicate.clone());
+            node.inputs.clone_from(&self.inputs);
+        }
+        Ok(node)
     }
 }
 
@@ -206,12 +222,12 @@ pub struct NeighboursPlanner;
 impl ExtensionPlanner for NeighboursPlanner {
     async fn plan_extension(
         &self,
-        _: &dyn PhysicalPlanner,
+        planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _: &[&LogicalPlan],
         physical_inputs: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
-        _: &PhysicalPlanningContext,
+        planning: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<Neighbours>() else {
             return Ok(None);
@@ -222,7 +238,12 @@ impl ExtensionPlanner for NeighboursPlanner {
             Arc::clone(node.schema.inner()),
             session.config().target_partitions(),
         )?;
-        Ok(Some(Arc::new(exec)))
+        let exec: Arc<dyn ExecutionPlan> = Arc::new(exec);
+        let Some(drawn) = conjunction(node.drawn.iter().cloned()) else {
+            return Ok(Some(exec));
+        };
+        let drawn = planner.create_physical_expr(&drawn, &node.schema, session, planning)?;
+        Ok(Some(Arc::new(FilterExec::try_new(drawn, exec)?)))
     }
 }
 
