@@ -534,7 +534,7 @@ async fn gather(
 ) -> Result<Gather> {
     let with_means = matches!(search.task, Task::Impute(..));
     // the rows as they come, in order, and in the index
-    let mut row_bytes = 3 * search.shape.row_bytes();
+    let mut row_bytes = 3 * search.shape.row_bytes() + size_of::<f32>() * search.shape.numbers;
     if let Task::Oversample(task, _) = &search.task {
         row_bytes += size_of::<u32>() * task.k;
     }

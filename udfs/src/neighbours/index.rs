@@ -3,10 +3,11 @@
 //! With few columns the boxes of the tree keep most rows out. With many they do not, and the search is that of
 //! all rows: then it is the leaves that must be fast. So queries go down the tree in blocks, a leaf is looked
 //! at by all of a block while it is in the cache, and eight rows are given up together once the first of their columns
-//! (the widest come first) put all of them too far away.
+//! (the widest come first) put all of them too far away. They are looked at in single precision first.
 //!
 //! What is left out changes nothing: a float's rounding is monotone, so the distance to a box, and a distance over some of the
-//! columns, computed in the same order as the distance itself, are never above it.
+//! columns, computed in the same order as the distance itself, are never above it. In single precision, rows are given up
+//! only beyond all that its rounding may have added.
 
 use super::rows::Rows;
 
@@ -111,6 +112,10 @@ pub struct Index {
     boxes: Vec<[f64; 2]>,
     /// A tile has the numbers of [`LANES`] rows, one column after the other.
     tiles: Vec<[f64; LANES]>,
+    /// The same in single precision, as distances from the middle of the column.
+    screens: Vec<[f32; LANES]>,
+    /// The middle of each column of the tiles, and how far from it a number is at most.
+    middles: Vec<[f64; 2]>,
     codes: Vec<[u32; LANES]>,
     ranks: Vec<u32>,
 }
@@ -122,6 +127,9 @@ pub struct Queries {
     codes: Vec<u32>,
     scales: Vec<f64>,
     gaps: Vec<bool>,
+    screens: Vec<f32>,
+    /// By how much rounding to single precision may change a distance.
+    slacks: Vec<f64>,
 }
 
 impl Queries {
@@ -141,6 +149,8 @@ impl Queries {
         self.codes.clear();
         self.scales.clear();
         self.gaps.clear();
+        self.screens.clear();
+        self.slacks.clear();
     }
 }
 
@@ -164,6 +174,7 @@ impl Index {
         for (place, column) in order.iter().enumerate() {
             places[*column] = place;
         }
+        let middles = middles(rows, &kept, &order);
         let mut index = Self {
             numbers,
             categories,
@@ -173,6 +184,8 @@ impl Index {
             nodes: Vec::new(),
             boxes: Vec::new(),
             tiles: Vec::with_capacity(tiles * numbers),
+            screens: Vec::with_capacity(tiles * numbers),
+            middles,
             codes: Vec::with_capacity(tiles * categories),
             ranks: Vec::with_capacity(tiles * LANES),
         };
@@ -240,12 +253,13 @@ impl Index {
     /// Adds the tiles of a leaf.
     fn pack(&mut self, rows: &Rows, ranks: &[u32]) {
         for ranks in ranks.chunks(LANES) {
-            for column in &self.order {
+            for (column, [middle, _]) in self.order.iter().zip(&self.middles) {
                 let mut tile = [f64::NAN; LANES];
                 for (x, rank) in tile.iter_mut().zip(ranks) {
                     *x = rows.numbers(*rank)[*column];
                 }
                 self.tiles.push(tile);
+                self.screens.push(tile.map(|x| (x - middle) as f32));
             }
             for column in 0..self.categories {
                 let mut tile = [0; LANES];
@@ -265,6 +279,7 @@ impl Index {
         size_of_val(&*self.nodes)
             + size_of_val(&*self.boxes)
             + size_of_val(&*self.tiles)
+            + size_of_val(&*self.screens)
             + size_of_val(&*self.codes)
             + size_of_val(&*self.ranks)
     }
@@ -293,6 +308,21 @@ impl Index {
         queries.codes.extend_from_slice(categories);
         queries.scales.push(self.scale(self.numbers - missing));
         queries.gaps.push(missing > 0);
+        let mut slack = 0.0;
+        for (x, [middle, farthest]) in queries.values[begin..].iter().zip(&self.middles) {
+            let apart = x - middle;
+            queries.screens.push(apart as f32);
+            let rounding = HALF_UNIT * (farthest + if apart.is_nan() { 0.0 } else { apart.abs() });
+            slack += rounding * rounding;
+        }
+        queries.slacks.push(slack.sqrt());
+    }
+
+    /// No sum of squares in single precision is above this for a row within the bound.
+    #[inline]
+    fn limit(&self, queries: &Queries, q: usize, bound: f64) -> f32 {
+        let root = (bound / queries.scales[q]).sqrt() + queries.slacks[q];
+        (root * root * (1.0 + 4.0 * HALF_UNIT * (self.numbers + 8) as f64)) as f32
     }
 
     /// What a sum over some numbers is to be multiplied with, to be as one over all columns.
@@ -365,12 +395,23 @@ impl Index {
             tile, rows, gaps, ..
         } = self.nodes[leaf];
         let query = &queries.values[q * self.numbers..][..self.numbers];
+        let screen = &queries.screens[q * self.numbers..][..self.numbers];
+        let gaps = gaps || queries.gaps[q];
         let rows = rows as usize;
+        let mut bound = collector.bound();
+        let mut limit = self.limit(queries, q, bound);
         for at in 0..rows.div_ceil(LANES) {
             let tile = tile as usize + at;
+            let columns = &self.screens[tile * self.numbers..][..self.numbers];
+            let far = match gaps {
+                true => all_far::<true>(screen, columns, limit),
+                false => all_far::<false>(screen, columns, limit),
+            };
+            if far {
+                continue;
+            }
             let columns = &self.tiles[tile * self.numbers..][..self.numbers];
-            let bound = collector.bound();
-            let distances = if gaps || queries.gaps[q] {
+            let distances = if gaps {
                 self.over_gaps(query, columns, queries.scales[q], bound)
             } else {
                 over_all(query, columns, bound)
@@ -405,6 +446,10 @@ impl Index {
                     collector.offer(*distance, self.ranks[slot], slot as u32);
                 }
             }
+            if collector.bound() < bound {
+                bound = collector.bound();
+                limit = self.limit(queries, q, bound);
+            }
         }
     }
 
@@ -428,7 +473,10 @@ impl Index {
                     counts[lane] += if present { 1.0 } else { 0.0 };
                 }
             }
-            if sums.iter().all(|sum| sum * scale > bound) {
+            if sums
+                .iter()
+                .fold(true, |far, sum| far & (sum * scale > bound))
+            {
                 return None;
             }
         }
@@ -437,6 +485,54 @@ impl Index {
 }
 
 type Sums = [f64; LANES];
+
+/// Half of the distance between 1 and the next number of single precision: what rounding changes at most.
+const HALF_UNIT: f64 = f32::EPSILON as f64 / 2.0;
+
+/// Whether all rows of a tile are beyond the limit.
+#[inline]
+fn all_far<const GAPS: bool>(query: &[f32], columns: &[[f32; LANES]], limit: f32) -> bool {
+    if limit == f32::INFINITY {
+        return false;
+    }
+    let mut sums = [0.0; LANES];
+    for (query, columns) in query.chunks(STRIDE).zip(columns.chunks(STRIDE)) {
+        for (x, column) in query.iter().zip(columns) {
+            for (sum, y) in sums.iter_mut().zip(column) {
+                let apart = y - x;
+                *sum += if GAPS && apart.is_nan() {
+                    0.0
+                } else {
+                    apart * apart
+                };
+            }
+        }
+        if !sums.iter().fold(false, |near, sum| near | (*sum <= limit)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The middle of what rows have in each column, and how far from it they are at most.
+fn middles(rows: &Rows, ranks: &[u32], order: &[usize]) -> Vec<[f64; 2]> {
+    let mut bounds = vec![[f64::INFINITY, f64::NEG_INFINITY]; order.len()];
+    for rank in ranks {
+        let values = rows.numbers(*rank);
+        for ([lo, hi], column) in bounds.iter_mut().zip(order) {
+            *lo = lo.min(values[*column]);
+            *hi = hi.max(values[*column]);
+        }
+    }
+    let middle = |[lo, hi]: [f64; 2]| {
+        let middle = lo / 2.0 + hi / 2.0;
+        match middle.is_nan() {
+            true => [0.0, 0.0],
+            false => [middle, (hi - middle).max(middle - lo)],
+        }
+    };
+    bounds.into_iter().map(middle).collect()
+}
 
 /// Sums where nothing is missing.
 #[inline]
@@ -450,7 +546,7 @@ fn over_all(query: &[f64], columns: &[[f64; LANES]], bound: f64) -> Option<(Sums
             }
         }
         // the rows that fill up a tile are NaN, and never near
-        if !sums.iter().any(|sum| *sum <= bound) {
+        if !sums.iter().fold(false, |near, sum| near | (*sum <= bound)) {
             return None;
         }
     }
