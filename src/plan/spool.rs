@@ -148,8 +148,19 @@ impl UserDefinedLogicalNodeCore for Spool {
                 } else {
                     &self.schema
                 };
+                // A predicate without columns, as `false`, is pushed down past any node. This reader then reads
+                // other rows than the others.
+                let handle = match &input {
+                    LogicalPlan::Filter(filter)
+                        if filter.predicate.column_refs().is_empty()
+                            && *filter.input == self.input =>
+                    {
+                        Handle::fresh()
+                    }
+                    _ => self.handle,
+                };
                 Ok(Self {
-                    handle: self.handle,
+                    handle,
                     schema: Arc::clone(schema),
                     input,
                 })

@@ -21,7 +21,8 @@ use seedbed_udfs::spec::Spec;
 use super::{Env, settings};
 use crate::Options;
 use crate::plan::{
-    DistinctPlanner, GanSample, LowerFits, ShareSpools, SpoolPlanner, StreamDistinct, Trainer,
+    DistinctPlanner, GanSample, LowerFits, NeighboursPlanner, ShareSpools, SpoolPlanner,
+    StreamDistinct, Trainer,
 };
 use crate::sql::relation::{Relations, fold};
 use crate::sql::relations;
@@ -41,6 +42,7 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
                 Arc::new(trainer),
                 Arc::new(SpoolPlanner),
                 Arc::new(DistinctPlanner),
+                Arc::new(NeighboursPlanner),
             ],
         }))
         .with_analyzer_rule(Arc::new(StreamDistinct))

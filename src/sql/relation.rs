@@ -4,7 +4,7 @@
 //! relations are SQL over their table arguments, so they are written as such ([`Expansion::Sql`]).
 
 use std::collections::HashMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use parking_lot::Mutex;
 use seedbed_udfs::options::{Options, nearest};
 use seedbed_udfs::spec::Spec;
 
@@ -46,7 +47,13 @@ pub enum Expansion {
     Table(Arc<dyn TableProvider>),
     /// A query over [`Call::table`]s, whose plan is changed before it is used.
     Then(String, Box<dyn FnOnce(LogicalPlan) -> Result<LogicalPlan>>),
+    /// A query over [`Call::table`]s, in which a name of [`Call::node`] is called with queries: `name((SELECT ...))`.
+    /// What is made of their plans stands in its place.
+    Around(String, String, MakeNode),
 }
+
+/// Makes a plan of the plans of queries.
+pub type MakeNode = Box<dyn FnOnce(Vec<LogicalPlan>) -> Result<LogicalPlan> + Send>;
 
 /// A call's arguments.
 pub struct Call<'a> {
@@ -78,6 +85,11 @@ impl Call<'_> {
     pub fn columns(&self, i: usize) -> Vec<String> {
         let fields = self.schema(i).fields().iter();
         fields.map(|f| quoted(f.name())).collect()
+    }
+
+    /// A name that no one else calls, for [`Expansion::Around`].
+    pub fn node(&self) -> String {
+        format!("{NODE}{}", self.env.fresh())
     }
 
     /// The constant arguments.
@@ -141,20 +153,36 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// Finds relation functions and paths in FROM.
-#[derive(Debug)]
 pub struct Relations {
     relations: HashMap<&'static str, Arc<dyn Relation>>,
+    /// Of templates that are being planned.
+    nodes: Mutex<HashMap<String, MakeNode>>,
     env: Env,
+}
+
+impl fmt::Debug for Relations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relations")
+            .field("relations", &self.relations)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The name under which a template's table arguments are found again.
 const PLANNED: &str = "__seedbed_planned";
 
+/// How the names of a template's nodes begin.
+const NODE: &str = "__seedbed_node_";
+
 impl Relations {
     /// All relations of a session.
     pub fn new(relations: Vec<Arc<dyn Relation>>, env: Env) -> Self {
         let relations = relations.into_iter().map(|r| (r.spec().name, r)).collect();
-        Self { relations, env }
+        Self {
+            relations,
+            nodes: Mutex::default(),
+            env,
+        }
     }
 
     fn call(
@@ -192,22 +220,53 @@ impl Relations {
             Expansion::Table(provider) => {
                 LogicalPlanBuilder::scan(spec.name, provider_as_source(provider), None)?.build()
             }
-            Expansion::Sql(sql) => {
-                let mut with = Vec::new();
-                for (name, plan) in call.tables {
-                    let key = self.env.keep_plan(plan);
-                    with.push(format!("{name} AS (SELECT * FROM {PLANNED}({key}))"));
+            Expansion::Around(name, sql, make) => {
+                self.nodes.lock().insert(name, make);
+                self.template(&sql, call.tables, context)
+            }
+            Expansion::Sql(sql) => self.template(&sql, call.tables, context),
+        }
+    }
+
+    /// The plan of a query over table arguments.
+    fn template(
+        &self,
+        sql: &str,
+        tables: Vec<(String, LogicalPlan)>,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let mut with = Vec::new();
+        for (name, plan) in tables {
+            let key = self.env.keep_plan(plan);
+            with.push(format!("{name} AS (SELECT * FROM {PLANNED}({key}))"));
+        }
+        let sql = if with.is_empty() {
+            sql.to_string()
+        } else {
+            format!("WITH {} SELECT * FROM ({sql})", with.join(", "))
+        };
+        let mut query = parse_query(&sql)?;
+        calls::complete(&mut query)?;
+        context.plan(derived(query))
+    }
+
+    /// The plan that a template's node stands for.
+    fn node(
+        &self,
+        make: MakeNode,
+        args: TableFunctionArgs,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<LogicalPlan> {
+        let mut plans = Vec::new();
+        for arg in args.args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Subquery(query))) => {
+                    plans.push(context.plan(derived(*query))?);
                 }
-                let sql = if with.is_empty() {
-                    sql
-                } else {
-                    format!("WITH {} SELECT * FROM ({sql})", with.join(", "))
-                };
-                let mut query = parse_query(&sql)?;
-                calls::complete(&mut query)?;
-                context.plan(derived(query))
+                other => return plan_err!("{other} is no query"),
             }
         }
+        make(plans)
     }
 
     fn load_env(&self) -> Result<load::LoadEnv> {
@@ -315,7 +374,10 @@ impl RelationPlanner for Relations {
         let reader = load::Reader::ALL
             .into_iter()
             .find(|r| r.function() == called);
-        let plan = if let Some(reader) = reader {
+        let node = self.nodes.lock().remove(&called);
+        let plan = if let Some(make) = node {
+            self.node(make, args, context)?
+        } else if let Some(reader) = reader {
             self.read(reader, args, context)?
         } else if let Some(found) = self.relations.get(called.as_str()) {
             self.call(found, args, context)?

@@ -11,6 +11,7 @@ pub mod arrays;
 pub mod clean;
 pub mod encode;
 pub mod fitted;
+pub mod neighbours;
 pub mod normalize;
 pub mod options;
 pub mod random;

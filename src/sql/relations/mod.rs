@@ -3,19 +3,27 @@
 //! What makes them the same for any number of partitions: rows are told apart, and put in order, by what
 //! they hold. Rows that hold the same are numbered; which of them gets which number makes no difference.
 
+mod adasyn;
 mod balanced_sample;
 mod batch_plan;
 mod batches;
+mod borderline_smote;
 mod by_column;
 mod clean_names;
 mod correlations;
 mod deduplicate;
 mod drift;
+mod edited_nearest_neighbours;
 mod expect;
+mod impute_knn;
+mod neighbours;
 mod oversample;
 mod profile;
 mod read;
 mod sample;
+mod smote;
+mod smote_nc;
+mod tomek_links;
 mod undersample;
 
 pub use expect::Holds;
@@ -33,16 +41,23 @@ use super::transform::TransformRelation;
 /// All relation functions.
 pub fn all() -> Vec<Arc<dyn Relation>> {
     let mut all: Vec<Arc<dyn Relation>> = vec![
+        Arc::new(adasyn::Adasyn),
         Arc::new(balanced_sample::BalancedSample),
         Arc::new(batch_plan::BatchPlan),
         Arc::new(batches::Batches),
+        Arc::new(borderline_smote::BorderlineSmote),
         Arc::new(clean_names::CleanNames),
         Arc::new(correlations::Correlations),
         Arc::new(deduplicate::Deduplicate),
         Arc::new(drift::Drift),
+        Arc::new(edited_nearest_neighbours::EditedNearestNeighbours),
         Arc::new(expect::Expect),
+        Arc::new(impute_knn::ImputeKnn),
         Arc::new(oversample::Oversample),
         Arc::new(profile::Profile),
+        Arc::new(smote::Smote),
+        Arc::new(smote_nc::SmoteNc),
+        Arc::new(tomek_links::TomekLinks),
         Arc::new(undersample::Undersample),
         Arc::new(TransformRelation),
     ];
