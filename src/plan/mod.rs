@@ -5,6 +5,7 @@ mod fit;
 mod gan_sample;
 mod sample;
 mod spool;
+mod table;
 mod train;
 
 pub use distinct::{Distinct, DistinctExec, DistinctPlanner, StreamDistinct};
@@ -12,6 +13,7 @@ pub use fit::{FITS, LowerFits, has_fits, is_cheap, prune, substitute};
 pub use gan_sample::GanSample;
 pub use sample::{Sample, SampleExec, SampleTable};
 pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};
+pub use table::{TableExec, TableNode, TablePlanner};
 pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
 
 #[cfg(test)]

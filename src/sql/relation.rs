@@ -42,6 +42,8 @@ pub trait Relation: Debug + Send + Sync {
 pub enum Expansion {
     /// A query over [`Call::table`]s.
     Sql(String),
+    /// A plan over [`Call::input`]s.
+    Plan(LogicalPlan),
     /// A table of its own.
     Table(Arc<dyn TableProvider>),
     /// A query over [`Call::table`]s, whose plan is changed before it is used.
@@ -78,6 +80,12 @@ impl Call<'_> {
     pub fn columns(&self, i: usize) -> Vec<String> {
         let fields = self.schema(i).fields().iter();
         fields.map(|f| quoted(f.name())).collect()
+    }
+
+    /// Its columns as expressions over [`Self::input`], in order.
+    pub fn exprs(&self, i: usize) -> Vec<Expr> {
+        let columns = self.schema(i).columns();
+        columns.into_iter().map(Expr::Column).collect()
     }
 
     /// The constant arguments.
@@ -189,6 +197,7 @@ impl Relations {
                 calls::complete(&mut query)?;
                 change(context.plan(derived(query))?)
             }
+            Expansion::Plan(plan) => Ok(plan),
             Expansion::Table(provider) => {
                 LogicalPlanBuilder::scan(spec.name, provider_as_source(provider), None)?.build()
             }

@@ -11,6 +11,7 @@ pub mod arrays;
 pub mod clean;
 pub mod encode;
 pub mod fitted;
+pub mod inspect;
 pub mod normalize;
 pub mod options;
 pub mod random;
@@ -19,5 +20,6 @@ pub mod row_wise;
 pub mod spec;
 pub mod split;
 pub mod synthesize;
+pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
