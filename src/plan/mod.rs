@@ -1,5 +1,6 @@
 //! Logical nodes, analyzer rules and physical operators; a logical and its physical node share a file.
 
+mod check;
 mod distinct;
 mod fit;
 mod gan_sample;
@@ -8,6 +9,7 @@ mod spool;
 mod table;
 mod train;
 
+pub use check::{Check, CheckExec, CheckPlanner, Rule};
 pub use distinct::{Distinct, DistinctExec, DistinctPlanner, StreamDistinct};
 pub use fit::{FITS, LowerFits, has_fits, is_cheap, prune, substitute};
 pub use gan_sample::GanSample;

@@ -299,8 +299,8 @@ impl Host for KernelHost {
         self.threads
     }
 
-    fn stop(&self) -> &Stop {
-        &self.stop
+    fn stop(&self) -> Arc<Stop> {
+        Arc::clone(&self.stop)
     }
 }
 

@@ -19,8 +19,8 @@ use seedbed_udfs::registry::{Function, functions};
 use super::{Env, settings};
 use crate::Options;
 use crate::plan::{
-    DistinctPlanner, GanSample, LowerFits, ShareSpools, SpoolPlanner, StreamDistinct, TablePlanner,
-    Trainer,
+    CheckPlanner, DistinctPlanner, GanSample, LowerFits, ShareSpools, SpoolPlanner, StreamDistinct,
+    TablePlanner, Trainer,
 };
 use crate::sql::relation::{Relations, fold};
 use crate::sql::relations;
@@ -41,6 +41,7 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
                 Arc::new(SpoolPlanner),
                 Arc::new(DistinctPlanner),
                 Arc::new(TablePlanner),
+                Arc::new(CheckPlanner),
             ],
         }))
         .with_analyzer_rule(Arc::new(StreamDistinct))

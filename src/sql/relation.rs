@@ -88,6 +88,11 @@ impl Call<'_> {
         columns.into_iter().map(Expr::Column).collect()
     }
 
+    /// A plan as a table that [`Expansion`]'s SQL can read.
+    pub fn planned(&self, plan: LogicalPlan) -> String {
+        format!("{PLANNED}({})", self.env.keep_plan(plan))
+    }
+
     /// The constant arguments.
     pub fn options(&self) -> &Options {
         &self.options

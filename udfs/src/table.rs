@@ -3,11 +3,15 @@
 //! What is given depends on the set of rows alone, never on their order or on how they were batched.
 
 use std::fmt::Debug;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use datafusion_common::{Result, exec_err};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use datafusion_common::{Result, exec_err, plan_err, resources_err};
+
+use crate::spec::Spec;
 
 /// A function of a whole table with its options and the columns it is to find.
 pub trait TableFunction: Debug + Send + Sync + 'static {
@@ -47,8 +51,8 @@ pub trait Host: Send {
     /// How many threads may work at once, at least one.
     fn threads(&self) -> usize;
 
-    /// Asks whether anyone still waits for the result.
-    fn stop(&self) -> &Stop;
+    /// Whether anyone still waits for the result.
+    fn stop(&self) -> Arc<Stop>;
 }
 
 /// Whether a run was cancelled.
@@ -104,13 +108,90 @@ pub fn in_parallel<T: Send, R: Send>(
     Ok(all.into_iter().map(|(_, r)| r).collect())
 }
 
+/// All rows of a table.
+#[derive(Debug, Default)]
+pub struct Whole {
+    batches: Vec<RecordBatch>,
+    bytes: usize,
+}
+
+impl Whole {
+    /// Takes rows.
+    pub fn push(&mut self, batch: &RecordBatch) {
+        if batch.num_rows() == 0 {
+            return;
+        }
+        self.bytes += bytes_of(batch);
+        self.batches.push(batch.clone());
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows in the order of what they hold, so that their places depend on nothing else; `None` if there
+    /// are none.
+    pub fn in_order(self, host: &mut dyn Host) -> Result<Option<RecordBatch>> {
+        let Some(first) = self.batches.first() else {
+            return Ok(None);
+        };
+        let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        if u32::try_from(rows).is_err() {
+            return resources_err!("{rows} rows are too many to be held at once");
+        }
+        // the rows as they came, one after another, as keys to sort by, and in order
+        host.resize(4 * self.bytes + 40 * rows)?;
+        let schema = first.schema();
+        let all = concat_batches(&schema, &self.batches)?;
+        drop(self.batches);
+        let fields = schema.fields().iter();
+        let fields = fields.map(|f| SortField::new(f.data_type().clone()));
+        let keys = RowConverter::new(fields.collect())?.convert_columns(all.columns())?;
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        order.sort_unstable_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
+        drop(keys);
+        let ordered = take_record_batch(&all, &UInt32Array::from(order))?;
+        drop(all);
+        host.resize(ordered.get_array_memory_size())?;
+        Ok(Some(ordered))
+    }
+
+    /// An error if rows with columns of a type cannot be put in order.
+    pub fn check_type(spec: &Spec, column: &str, data_type: &DataType) -> Result<()> {
+        if RowConverter::supports_fields(&[SortField::new(data_type.clone())]) {
+            return Ok(());
+        }
+        plan_err!(
+            "{0}: rows cannot be put in order by {column}, which is a {data_type}. Leave it out: {0}((SELECT * EXCEPT ({column}) FROM ...), ...)",
+            spec.name
+        )
+    }
+}
+
+/// What the rows of a batch take; the buffers they lie in may be larger, and shared with other batches.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    batch
+        .columns()
+        .iter()
+        .map(|c| {
+            let data = c.to_data();
+            let beside = c
+                .as_string_view_opt()
+                .map_or(0, |texts| texts.total_buffer_bytes_used());
+            let slice = data.get_slice_memory_size();
+            slice.map_or_else(|_| data.get_array_memory_size(), |slice| slice + beside)
+        })
+        .sum()
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
 
     /// A host that gives all memory asked for.
     #[derive(Debug, Default)]
-    pub struct Free(Stop);
+    pub struct Free(Arc<Stop>);
 
     impl Host for Free {
         fn resize(&mut self, _: usize) -> Result<()> {
@@ -121,8 +202,8 @@ pub(crate) mod testing {
             2
         }
 
-        fn stop(&self) -> &Stop {
-            &self.0
+        fn stop(&self) -> Arc<Stop> {
+            Arc::clone(&self.0)
         }
     }
 

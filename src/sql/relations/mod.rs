@@ -12,6 +12,8 @@ mod correlations;
 mod deduplicate;
 mod drift;
 mod expect;
+mod fuzzy_duplicates;
+mod mixup;
 mod oversample;
 mod profile;
 mod read;
@@ -41,6 +43,8 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(deduplicate::Deduplicate),
         Arc::new(drift::Drift),
         Arc::new(expect::Expect),
+        Arc::new(fuzzy_duplicates::FuzzyDuplicates),
+        Arc::new(mixup::Mixup),
         Arc::new(oversample::Oversample),
         Arc::new(profile::Profile),
         Arc::new(undersample::Undersample),
