@@ -13,6 +13,7 @@ pub mod clean;
 pub mod encode;
 pub mod fitted;
 pub mod inspect;
+pub mod learn;
 pub mod normalize;
 pub mod options;
 pub mod random;

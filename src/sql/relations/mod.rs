@@ -13,6 +13,7 @@ mod deduplicate;
 mod drift;
 mod expect;
 mod fuzzy_duplicates;
+mod label_issues;
 mod mixup;
 mod oversample;
 mod profile;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(drift::Drift),
         Arc::new(expect::Expect),
         Arc::new(fuzzy_duplicates::FuzzyDuplicates),
+        Arc::new(label_issues::LabelIssues),
         Arc::new(mixup::Mixup),
         Arc::new(oversample::Oversample),
         Arc::new(profile::Profile),

@@ -102,9 +102,11 @@ impl TableKernel for Kernel {
     }
 
     fn finish(self: Box<Self>, host: &mut dyn Host) -> Result<Rows> {
+        host.resize(2 * self.counts.size())?;
         let Self { function, counts } = *self;
-        host.resize(2 * counts.size())?;
-        let (values, counts) = counts.sorted()?;
+        let sorted = counts.sorted()?;
+        drop(counts);
+        let (values, counts) = sorted;
         let texts = Texts::new(values.as_string::<i32>(), &function, host)?;
         let batch = if function.pairs {
             let pairs = texts.find(host, &Mutex::default(), true)?;
