@@ -612,8 +612,8 @@ impl Chosen<'_> {
             if rows.len() <= 1 {
                 continue;
             }
-            for class in (0..self.classes).filter(|c| *c != label) {
-                let n = prune[class][label].min(rows.len());
+            for (class, prune) in prune.iter().enumerate().filter(|(c, _)| *c != label) {
+                let n = prune[label].min(rows.len());
                 if n > 0 {
                     let margin = |i: &usize| self.given[*i][class] - self.given[*i][label];
                     rows.sort_by(|a, b| margin(b).total_cmp(&margin(a)).then(a.cmp(b)));
@@ -627,12 +627,12 @@ impl Chosen<'_> {
     /// Of each label, the rows that are least of it.
     fn prune_by_class(&self, prune: &[Vec<usize>]) -> Vec<bool> {
         let mut issues = vec![false; self.labels.len()];
-        for label in 0..self.classes {
+        for (label, prune) in prune.iter().enumerate() {
             let mut rows = self.of(label);
             if rows.len() <= 1 {
                 continue;
             }
-            let n = rows.len().saturating_sub(prune[label][label]);
+            let n = rows.len().saturating_sub(prune[label]);
             let own = |i: &usize| self.given[*i][label];
             rows.sort_by(|a, b| own(a).total_cmp(&own(b)).then(a.cmp(b)));
             rows[..n].iter().for_each(|i| issues[*i] = true);
@@ -686,13 +686,13 @@ mod tests {
             let x = (i as u64 * 2 + k + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (x >> 11) as f64 / (1u64 << 53) as f64 - 0.5
         };
-        let side = |i: usize| if i % 2 == 0 { 2.0 } else { -2.0 };
+        let side = |i: usize| if i.is_multiple_of(2) { 2.0 } else { -2.0 };
         let x: Float64Array = (0..n)
             .map(|i| (i % 13 != 5).then(|| side(i) + noise(i, 0)))
             .collect();
         let y: Float64Array = (0..n).map(|i| Some(side(i) + noise(i, 1))).collect();
         let kind: StringArray = (0..n)
-            .map(|i| (i % 5 != 0).then(|| if i % 3 == 0 { "p" } else { "q" }))
+            .map(|i| (i % 5 != 0).then_some(if i % 3 == 0 { "p" } else { "q" }))
             .collect();
         let label: StringArray = (0..n)
             .map(|i| match (i % 17 == 3, i % 2 == 0) {
