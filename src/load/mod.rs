@@ -55,6 +55,14 @@ impl Notices {
             .push(notice.into());
     }
 
+    /// As [`Self::push`], unless the same is there already: rows that are read twice say everything twice.
+    pub fn push_once(&self, notice: String) {
+        let mut all = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&notice) {
+            all.push(notice);
+        }
+    }
+
     /// The warnings since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner))

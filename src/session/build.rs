@@ -21,8 +21,8 @@ use seedbed_udfs::spec::Spec;
 use super::{Env, settings};
 use crate::Options;
 use crate::plan::{
-    DistinctPlanner, GanSample, LowerFits, NeighboursPlanner, ShareSpools, SpoolPlanner,
-    StreamDistinct, Trainer,
+    CheckPlanner, DistinctPlanner, GanSample, LowerFits, NeighboursPlanner, ShareSpools,
+    SpoolPlanner, StreamDistinct, TablePlanner, Trainer,
 };
 use crate::sql::relation::{Relations, fold};
 use crate::sql::relations;
@@ -43,6 +43,8 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
                 Arc::new(SpoolPlanner),
                 Arc::new(DistinctPlanner),
                 Arc::new(NeighboursPlanner),
+                Arc::new(TablePlanner),
+                Arc::new(CheckPlanner),
             ],
         }))
         .with_analyzer_rule(Arc::new(StreamDistinct))

@@ -43,6 +43,8 @@ pub trait Relation: Debug + Send + Sync {
 pub enum Expansion {
     /// A query over [`Call::table`]s.
     Sql(String),
+    /// A plan over [`Call::input`]s.
+    Plan(LogicalPlan),
     /// A table of its own.
     Table(Arc<dyn TableProvider>),
     /// A query over [`Call::table`]s, whose plan is changed before it is used.
@@ -90,6 +92,17 @@ impl Call<'_> {
     /// A name that no one else calls, for [`Expansion::Around`].
     pub fn node(&self) -> String {
         format!("{NODE}{}", self.env.fresh())
+    }
+
+    /// Its columns as expressions over [`Self::input`], in order.
+    pub fn exprs(&self, i: usize) -> Vec<Expr> {
+        let columns = self.schema(i).columns();
+        columns.into_iter().map(Expr::Column).collect()
+    }
+
+    /// A plan as a table that [`Expansion`]'s SQL can read.
+    pub fn planned(&self, plan: LogicalPlan) -> String {
+        format!("{PLANNED}({})", self.env.keep_plan(plan))
     }
 
     /// The constant arguments.
@@ -217,6 +230,7 @@ impl Relations {
                 calls::complete(&mut query)?;
                 change(context.plan(derived(query))?)
             }
+            Expansion::Plan(plan) => Ok(plan),
             Expansion::Table(provider) => {
                 LogicalPlanBuilder::scan(spec.name, provider_as_source(provider), None)?.build()
             }

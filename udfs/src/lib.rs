@@ -8,9 +8,12 @@
 //! This crate knows Arrow and DataFusion's expressions, never the engine.
 
 pub mod arrays;
+pub mod augment;
 pub mod clean;
 pub mod encode;
 pub mod fitted;
+pub mod inspect;
+pub mod learn;
 pub mod neighbours;
 pub mod normalize;
 pub mod options;
@@ -21,5 +24,6 @@ pub mod series;
 pub mod spec;
 pub mod split;
 pub mod synthesize;
+pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -66,16 +66,6 @@ impl Column {
         }
     }
 
-    /// The value, NULL where it is NaN; -0.0 is 0.0.
-    pub fn present(&self) -> String {
-        let x = &self.quoted;
-        if self.is_float() {
-            format!("CASE WHEN NOT isnan(CAST({x} AS DOUBLE)) THEN {x} + CAST(0 AS FLOAT) END")
-        } else {
-            x.clone()
-        }
-    }
-
     /// The value as DOUBLE, NULL where it is missing; a time is in seconds.
     pub fn number(&self) -> String {
         let x = &self.quoted;

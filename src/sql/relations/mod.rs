@@ -15,7 +15,10 @@ mod deduplicate;
 mod drift;
 mod edited_nearest_neighbours;
 mod expect;
+mod fuzzy_duplicates;
 mod impute_knn;
+mod label_issues;
+mod mixup;
 mod neighbours;
 mod oversample;
 mod profile;
@@ -53,6 +56,9 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(edited_nearest_neighbours::EditedNearestNeighbours),
         Arc::new(expect::Expect),
         Arc::new(impute_knn::ImputeKnn),
+        Arc::new(fuzzy_duplicates::FuzzyDuplicates),
+        Arc::new(label_issues::LabelIssues),
+        Arc::new(mixup::Mixup),
         Arc::new(oversample::Oversample),
         Arc::new(profile::Profile),
         Arc::new(smote::Smote),

@@ -5,6 +5,7 @@ pub mod clean_name;
 mod clean_text;
 mod clip_outliers;
 mod fingerprint;
+pub mod fuzzy_duplicates;
 mod impute;
 mod is_outlier;
 mod isolation_forest;

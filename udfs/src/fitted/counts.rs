@@ -164,7 +164,7 @@ impl Small for f32 {
 
 /// The keys of a batch.
 #[derive(Debug)]
-pub(super) enum BatchKeys {
+pub(crate) enum BatchKeys {
     Small(Vec<i64>, Option<NullBuffer>),
     Wide(Vec<u128>, Option<NullBuffer>),
     Text(StringViewArray),
@@ -224,13 +224,13 @@ fn wide_key(v: i128) -> u128 {
 }
 
 /// The decimal of a [`wide_key`].
-pub(super) fn of_wide_key(key: u128) -> i128 {
+pub(crate) fn of_wide_key(key: u128) -> i128 {
     (!key ^ (1 << 127)).cast_signed()
 }
 
 impl BatchKeys {
     /// The keys of an array that is not dictionary-encoded.
-    pub(super) fn of(array: &ArrayRef) -> Result<Self> {
+    pub(crate) fn of(array: &ArrayRef) -> Result<Self> {
         macro_rules! keys {
             ($t:ty) => {
                 Ok(small_keys::<$t>(array.as_ref()))
@@ -261,7 +261,7 @@ impl BatchKeys {
     }
 
     /// Which rows are missing.
-    pub(super) fn nulls(&self) -> Option<&NullBuffer> {
+    pub(crate) fn nulls(&self) -> Option<&NullBuffer> {
         match self {
             Self::Small(_, nulls) | Self::Wide(_, nulls) => nulls.as_ref(),
             Self::Text(texts) => texts.nulls(),
@@ -270,7 +270,7 @@ impl BatchKeys {
 }
 
 /// The array of small keys, of the type they were made of.
-pub(super) fn of_small_keys(t: &DataType, keys: &[i64]) -> Result<ArrayRef> {
+pub(crate) fn of_small_keys(t: &DataType, keys: &[i64]) -> Result<ArrayRef> {
     macro_rules! values {
         ($t:ty) => {{
             let natives = keys
@@ -403,7 +403,7 @@ impl Values {
 
 /// Calls `f` with each row that is not NULL.
 #[inline]
-pub(super) fn for_each_valid(rows: usize, nulls: Option<&NullBuffer>, mut f: impl FnMut(usize)) {
+pub(crate) fn for_each_valid(rows: usize, nulls: Option<&NullBuffer>, mut f: impl FnMut(usize)) {
     match nulls.filter(|n| n.null_count() > 0) {
         None => (0..rows).for_each(f),
         Some(nulls) => {

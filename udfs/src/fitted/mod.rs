@@ -9,6 +9,7 @@
 //! parameters are the same.
 
 pub mod any;
+pub mod comoments;
 pub mod counts;
 pub mod extent;
 pub mod extreme;

@@ -8,16 +8,16 @@ use std::cmp::Ordering;
 use super::numbers::{Numbers, Reader};
 
 /// The power of two of the unit of sums: all floats are whole multiples of it.
-const UNIT: i64 = -1074;
+pub(super) const UNIT: i64 = -1074;
 /// Smaller slices than this are added number by number, larger ones through the bins.
 const FEW: usize = 16;
 /// Rows whose integer squares, of up to 40 bits, add up to less than 2^53.
-const INTEGER_ROWS: usize = 4096;
-const INTEGER_MAX: f64 = 1_048_576.0;
+pub(super) const INTEGER_ROWS: usize = 4096;
+pub(super) const INTEGER_MAX: f64 = 1_048_576.0;
 /// 1.5 * 2^52: adding and taking it away again rounds to a whole number.
-const ROUNDER: f64 = 6_755_399_441_055_744.0;
+pub(super) const ROUNDER: f64 = 6_755_399_441_055_744.0;
 /// Rows after which the bins might overflow: squares have 106 of 128 bits.
-const BIN_ROWS: usize = 1 << 20;
+pub(super) const BIN_ROWS: usize = 1 << 20;
 
 /// Count, exact sum and exact sum of squares of the finite numbers seen.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +80,7 @@ impl Moments {
     }
 
     /// (n Σx² - (Σx)²) / (n (n - ddof)).
-    fn exact_variance(&self, ddof: u64) -> Option<Quotient> {
+    pub(super) fn exact_variance(&self, ddof: u64) -> Option<Quotient> {
         let divisor = self.count.checked_sub(ddof).filter(|d| *d > 0)?;
         let (_, sum, low) = self.sum();
         let square_low = 2 * low;
@@ -105,26 +105,8 @@ impl Moments {
     }
 
     /// Sign, magnitude and lowest limb of the sum.
-    fn sum(&self) -> (f64, Vec<u64>, i64) {
-        let (p, n) = (&self.positive, &self.negative);
-        if n.limbs.is_empty() {
-            return (1.0, p.limbs.clone(), i64::from(p.low));
-        }
-        if p.limbs.is_empty() {
-            return (-1.0, n.limbs.clone(), i64::from(n.low));
-        }
-        let base = p.low.min(n.low);
-        let mut a = p.limbs.clone();
-        let mut b = n.limbs.clone();
-        shift_limbs(&mut a, i64::from(p.low - base));
-        shift_limbs(&mut b, i64::from(n.low - base));
-        if compare(&a, &b) == Ordering::Less {
-            subtract(&mut b, &a);
-            (-1.0, b, i64::from(base))
-        } else {
-            subtract(&mut a, &b);
-            (1.0, a, i64::from(base))
-        }
+    pub(super) fn sum(&self) -> (f64, Vec<u64>, i64) {
+        difference(&self.positive, &self.negative)
     }
 
     /// Whole numbers of moderate size: their sums are exact in floats, many rows at once.
@@ -271,7 +253,7 @@ impl Numbers for Moments {
     }
 }
 
-const EXPONENTS: usize = 2048;
+pub(super) const EXPONENTS: usize = 2048;
 
 /// What was seen of the numbers of one exponent.
 #[derive(Debug, Clone, Copy, Default)]
@@ -287,7 +269,7 @@ thread_local! {
 }
 
 /// A finite number's mantissa, and how many times it is to be doubled, in the unit of sums.
-fn parts(x: f64) -> (u64, i64) {
+pub(super) fn parts(x: f64) -> (u64, i64) {
     let bits = x.to_bits();
     let exponent = (bits >> 52) & 0x7ff;
     let fraction = bits & ((1 << 52) - 1);
@@ -300,14 +282,14 @@ fn parts(x: f64) -> (u64, i64) {
 
 /// A whole number of which the limbs below `low` are zero and not kept.
 #[derive(Debug, Clone, Default)]
-struct Natural {
-    low: u16,
-    limbs: Vec<u64>,
+pub(super) struct Natural {
+    pub(super) low: u16,
+    pub(super) limbs: Vec<u64>,
 }
 
 impl Natural {
     /// Adds `value * 2^shift`.
-    fn add(&mut self, value: u128, shift: i64) {
+    pub(super) fn add(&mut self, value: u128, shift: i64) {
         let (limb, bit) = (shift as usize / 64, shift as u32 % 64);
         let low = (value << bit) as u64;
         let middle = ((value << bit) >> 64) as u64;
@@ -331,7 +313,7 @@ impl Natural {
         self.carry(next, carry);
     }
 
-    fn absorb(&mut self, other: &Self) {
+    pub(super) fn absorb(&mut self, other: &Self) {
         if other.limbs.is_empty() {
             return;
         }
@@ -399,6 +381,28 @@ impl Natural {
     }
 }
 
+/// Sign, magnitude and lowest limb of a difference.
+pub(super) fn difference(p: &Natural, n: &Natural) -> (f64, Vec<u64>, i64) {
+    if n.limbs.is_empty() {
+        return (1.0, p.limbs.clone(), i64::from(p.low));
+    }
+    if p.limbs.is_empty() {
+        return (-1.0, n.limbs.clone(), i64::from(n.low));
+    }
+    let base = p.low.min(n.low);
+    let mut a = p.limbs.clone();
+    let mut b = n.limbs.clone();
+    shift_limbs(&mut a, i64::from(p.low - base));
+    shift_limbs(&mut b, i64::from(n.low - base));
+    if compare(&a, &b) == Ordering::Less {
+        subtract(&mut b, &a);
+        (-1.0, b, i64::from(base))
+    } else {
+        subtract(&mut a, &b);
+        (1.0, a, i64::from(base))
+    }
+}
+
 trait Carrying: Sized {
     fn carrying(self, other: Self, carry: bool) -> (Self, bool);
 }
@@ -419,13 +423,13 @@ fn trim(limbs: &mut Vec<u64>) {
 }
 
 /// Multiplies by 2^(64 n), n >= 0.
-fn shift_limbs(limbs: &mut Vec<u64>, n: i64) {
+pub(super) fn shift_limbs(limbs: &mut Vec<u64>, n: i64) {
     if n > 0 && !limbs.is_empty() {
         limbs.splice(0..0, std::iter::repeat_n(0, n as usize));
     }
 }
 
-fn compare(a: &[u64], b: &[u64]) -> Ordering {
+pub(super) fn compare(a: &[u64], b: &[u64]) -> Ordering {
     let used = |x: &[u64]| x.iter().rposition(|l| *l != 0).map_or(0, |i| i + 1);
     let (m, n) = (used(a), used(b));
     m.cmp(&n)
@@ -433,7 +437,7 @@ fn compare(a: &[u64], b: &[u64]) -> Ordering {
 }
 
 /// `a -= b`, where `a >= b`.
-fn subtract(a: &mut Vec<u64>, b: &[u64]) {
+pub(super) fn subtract(a: &mut Vec<u64>, b: &[u64]) {
     let mut borrow = false;
     let parts = b.iter().copied().chain(std::iter::repeat(0));
     for (limb, part) in a.iter_mut().zip(parts) {
@@ -445,7 +449,7 @@ fn subtract(a: &mut Vec<u64>, b: &[u64]) {
     trim(a);
 }
 
-fn multiply(a: &[u64], b: &[u64]) -> Vec<u64> {
+pub(super) fn multiply(a: &[u64], b: &[u64]) -> Vec<u64> {
     let mut out = vec![0u64; a.len() + b.len()];
     for (i, x) in a.iter().enumerate() {
         let mut carry = 0u128;
@@ -475,15 +479,15 @@ fn divide(limbs: &mut Vec<u64>, by: u64) -> bool {
 /// A positive number of at least 64 leading bits, and whether something non-zero follows them:
 /// `top * 2^(exponent - 63)` and a bit more, the highest bit of `top` set (or all zero).
 #[derive(Debug, Clone, Copy)]
-struct Quotient {
-    top: u64,
+pub(super) struct Quotient {
+    pub(super) top: u64,
     more: bool,
-    exponent: i64,
+    pub(super) exponent: i64,
 }
 
 impl Quotient {
     /// `limbs * 2^exponent / (divisors...)`.
-    fn new(mut limbs: Vec<u64>, exponent: i64, divisors: &[u64]) -> Self {
+    pub(super) fn new(mut limbs: Vec<u64>, exponent: i64, divisors: &[u64]) -> Self {
         trim(&mut limbs);
         let zero = Self {
             top: 0,

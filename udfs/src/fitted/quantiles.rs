@@ -231,7 +231,7 @@ impl Quantiles {
 }
 
 /// The two neighbours of the place of a quantile among `n` sorted values, and how far it is between them.
-fn place(n: u64, fraction: f64) -> (u64, u64, f64) {
+pub(crate) fn place(n: u64, fraction: f64) -> (u64, u64, f64) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "numpy computes it in floats too"
@@ -249,7 +249,7 @@ fn place(n: u64, fraction: f64) -> (u64, u64, f64) {
 
 /// numpy's interpolation, which never leaves the two values' range. Where it has no answer, between two
 /// infinities, that of the nearer.
-fn between(a: f64, b: f64, t: f64) -> f64 {
+pub(crate) fn between(a: f64, b: f64, t: f64) -> f64 {
     let difference = b - a;
     if t == 0.0 || a == b {
         a

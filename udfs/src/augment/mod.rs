@@ -1,0 +1,3 @@
+//! Rows made of a table's rows.
+
+pub mod mixup;
