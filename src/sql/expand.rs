@@ -30,28 +30,30 @@ use seedbed_udfs::options::Options;
 
 use super::calls;
 use super::relation::{fold, parse_expr, parse_query};
+use super::transform::Dropped;
 use crate::plan::prune;
 use crate::session::Env;
 
 /// Functions whose calls stand for several columns.
 pub const EXPANDING: [&str; 3] = ["one_hot", "cyclic", "date_parts"];
 
-/// Replaces the calls; `visit` walks the statement's queries.
+/// Replaces the calls, and gives the categories that `one_hot` gave no column; `visit` walks the statement's queries.
 pub fn expand<'a, T: Send>(
     env: &'a Env,
     ast: &'a mut T,
     visit: fn(&mut T, &mut Expand) -> ControlFlow<Stop>,
-) -> BoxFuture<'a, Result<()>> {
+) -> BoxFuture<'a, Result<Vec<Dropped>>> {
     async move {
         let mut expander = Expand {
             env: env.clone(),
             scope: Vec::new(),
             fits: HashMap::new(),
+            dropped: Vec::new(),
         };
         loop {
             expander.scope.clear();
             match visit(ast, &mut expander) {
-                ControlFlow::Continue(()) => return Ok(()),
+                ControlFlow::Continue(()) => return Ok(expander.dropped),
                 ControlFlow::Break(Stop::Error(error)) => return Err(*error),
                 ControlFlow::Break(Stop::Fit(sql)) => {
                     let fit = fit(env, &sql).await?;
@@ -82,6 +84,7 @@ pub struct Expand {
     scope: Vec<Frame>,
     /// By the query that was asked: the parameters of its fit.
     fits: HashMap<String, Arc<StructArray>>,
+    dropped: Vec<Dropped>,
 }
 
 /// A query that is being walked: how many of its CTEs are done, and these.
@@ -131,7 +134,11 @@ impl VisitorMut for Expand {
 }
 
 impl Expand {
-    fn item(&self, select: &Select, item: &SelectItem) -> Result<Option<Vec<SelectItem>>, Stop> {
+    fn item(
+        &mut self,
+        select: &Select,
+        item: &SelectItem,
+    ) -> Result<Option<Vec<SelectItem>>, Stop> {
         let (expr, alias) = match item {
             SelectItem::UnnamedExpr(expr) => (expr, None),
             SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias.value.clone())),
@@ -156,7 +163,7 @@ impl Expand {
     }
 
     fn one_hot(
-        &self,
+        &mut self,
         select: &Select,
         call: &Function,
         prefix: &str,
@@ -201,6 +208,16 @@ impl Expand {
         let options = constants(&self.env, options)?;
         let options = Options::new(<OneHot as seedbed_udfs::fitted::Fitted>::spec(), options)?;
         let (columns, known) = OneHot::expand(&options, params, prefix)?;
+        if let Some(category) = OneHot::dropped(params) {
+            let dropped = Dropped {
+                columns: columns.iter().map(|c| c.name.clone()).collect(),
+                category,
+            };
+            // a walk that stopped comes by again
+            if !self.dropped.contains(&dropped) {
+                self.dropped.push(dropped);
+            }
+        }
         let x = match known {
             Some(known) => written(&known, &x.to_string()),
             None => x.to_string(),

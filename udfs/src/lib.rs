@@ -18,6 +18,7 @@ pub mod registry;
 pub mod row_wise;
 pub mod spec;
 pub mod split;
+pub mod sql;
 pub mod synthesize;
 #[cfg(test)]
 pub(crate) mod testing;
