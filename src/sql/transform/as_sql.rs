@@ -189,7 +189,10 @@ impl<'a> Writer<'a> {
         let short = match expr {
             Expr::Column(_) | Expr::Literal(..) => true,
             Expr::Cast(cast) => matches!(cast.expr.as_ref(), Expr::Column(_)),
-            _ => text.sql.starts_with("\"__") && text.sql == atom(&text.sql),
+            _ => {
+                let name = text.sql.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+                name.is_some_and(|name| !name.contains('"'))
+            }
         };
         if !short {
             text = self.bind(text);
