@@ -153,7 +153,7 @@ SELECTS = {
         ordinal_encode(sex, handle_unknown => 'null') OVER (PARTITION BY island) AS c""",
     "layers": """standard_scale(ln(impute(mass, 'median') OVER (PARTITION BY island))) OVER () AS a,
         min_max_scale(winsorize(impute(bill) OVER (), 0.1, 0.9) OVER ()) OVER () * 2 - 1 AS b,
-        CASE WHEN sex = 'MALE' THEN zscore(mass) OVER () ELSE -1.5 END AS c, CAST(bill AS BIGINT) / 7 AS d,
+        CASE WHEN sex = 'MALE' THEN zscore(mass) OVER () ELSE -1.5 END AS c, CAST(nitrogen AS BIGINT) / 7 + mass / 9 AS d,
         upper(species) || '/' || coalesce(sex, '?') AS e""",
 }
 
@@ -191,7 +191,7 @@ def as_sql():
         for select in SELECTS.values():
             create = f"CREATE OR REPLACE TRANSFORM g AS SELECT id, {' '.join(select.split())} FROM t"
             command = (
-                f"CREATE TABLE t AS SELECT {casts} FROM read_csv('{path}', null_values => ['']); {create}; SHOW TRANSFORM g AS SQL"
+                f"CREATE TABLE t AS SELECT {casts} FROM read_csv('{path}', nulls => ['']); {create}; SHOW TRANSFORM g AS SQL"
             )
             shown = subprocess.run([binary, "--format", "json", "-c", command], capture_output=True, text=True, check=True)
             sql = json.loads(shown.stdout.strip().splitlines()[-1])

@@ -89,7 +89,7 @@ impl<'a> Writer<'a> {
                     "SHOW TRANSFORM {} AS SQL: column {}: {}",
                     self.transform.name,
                     output.name,
-                    error.strip_backtrace()
+                    error.message()
                 );
             }
         };

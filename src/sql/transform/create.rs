@@ -250,10 +250,11 @@ pub fn create<'a>(
         let source = parse_query(&parts.source)?;
         let source = match plan_query(env, source).await {
             Err(error) if !tables.is_empty() && parts.source.contains(" WHERE ") => {
-                return Err(error.context(format!(
-                    "CREATE TRANSFORM {}: WHERE beside a join names columns of the first table only; put the rest into a subquery in FROM",
-                    create.name
-                )));
+                return plan_err!(
+                    "CREATE TRANSFORM {}: WHERE beside a join names columns of the first table only; put the rest into a subquery in FROM ({})",
+                    create.name,
+                    error.message()
+                );
             }
             planned => planned?,
         };

@@ -20,7 +20,7 @@ use seedbed_udfs::row_wise::function_of;
 use seedbed_udfs::spec::{Kind, Param, Spec, Stage};
 
 use super::Transform;
-use super::outputs::{Fitted, Output, fitted, indicator, outputs, part, texts, uncast};
+use super::outputs::{Fitted, Output, fitted, indicator, outputs, part, siblings, texts, uncast};
 use crate::session::Env;
 use crate::sql::relation::{Call, Expansion, Relation};
 
@@ -83,8 +83,8 @@ fn row(transform: &Transform, outputs: &[Output], output: &Output) -> Result<Row
         let (name, shown, count) = if let Some(found) = fitted(call) {
             let name = found.apply.bound().spec().name;
             (name, fit(&found)?, count(&found)?)
-        } else if let Some((function, x, options)) = indicator(call) {
-            let (shown, count) = one_hot(transform, outputs, function, x, options);
+        } else if let Some((function, _, options)) = indicator(call) {
+            let (shown, count) = one_hot(transform, outputs, output, function, options);
             ("one_hot", shown, Some(count))
         } else {
             continue;
@@ -280,8 +280,8 @@ fn count(found: &Fitted<'_>) -> Result<Option<u64>> {
 fn one_hot(
     transform: &Transform,
     outputs: &[Output],
+    output: &Output,
     function: &str,
-    x: &Expr,
     options: &[Expr],
 ) -> (String, u64) {
     let listed = options.first().map(texts).unwrap_or_default();
@@ -301,15 +301,12 @@ fn one_hot(
     }
     let mut n = 0;
     let mut columns = Vec::new();
-    for output in outputs {
-        if let Some(expr) = &output.expr
-            && let Some((name, of, options)) = indicator(expr)
-            && of == x
+    for sibling in siblings(outputs, output) {
+        columns.push(sibling.name.clone());
+        if let Some((name, _, options)) = sibling.expr.as_ref().and_then(indicator)
+            && name != "one_hot_other"
         {
-            columns.push(output.name.clone());
-            if name != "one_hot_other" {
-                n += options.first().map(texts).unwrap_or_default().len() as u64;
-            }
+            n += options.first().map(texts).unwrap_or_default().len() as u64;
         }
     }
     let dropped = &transform.about.dropped;

@@ -78,7 +78,7 @@ pub fn import(path: &str, name: Option<&str>) -> Result<Transform> {
         }
     }
     read(&value, name)
-        .map_err(|error| exec_datafusion_err!("{path} is damaged: {}", error.strip_backtrace()))
+        .map_err(|error| exec_datafusion_err!("{path} is damaged: {}", error.message()))
 }
 
 fn written(transform: &Transform) -> Result<Value> {
@@ -368,7 +368,10 @@ fn read_float<T: FromStr>(value: &Value, of_bits: impl Fn(u64) -> Option<T>) -> 
 
 /// An array of a type of the values that [`value_at`] gave.
 fn array(t: &DataType, values: &[&Value]) -> Result<ArrayRef> {
-    let nulls = || NullBuffer::from_iter(values.iter().map(|v| !v.is_null()));
+    let nulls = || {
+        let nulls = NullBuffer::from_iter(values.iter().map(|v| !v.is_null()));
+        Some(nulls).filter(|n| n.null_count() > 0)
+    };
     let lists = || -> Result<(Vec<usize>, Vec<&Value>)> {
         let lists = items(t, values, |v| v.as_array().cloned().map(|_| ()))?;
         let mut all: Vec<&Value> = Vec::new();
@@ -434,14 +437,14 @@ fn array(t: &DataType, values: &[&Value]) -> Result<ArrayRef> {
             let (lengths, all) = lists()?;
             let items = array(item.data_type(), &all)?;
             let offsets = OffsetBuffer::from_lengths(lengths);
-            let list = ListArray::try_new(Arc::clone(item), offsets, items, Some(nulls()))?;
+            let list = ListArray::try_new(Arc::clone(item), offsets, items, nulls())?;
             Arc::new(list)
         }
         DataType::LargeList(item) => {
             let (lengths, all) = lists()?;
             let items = array(item.data_type(), &all)?;
             let offsets = OffsetBuffer::from_lengths(lengths);
-            let list = LargeListArray::try_new(Arc::clone(item), offsets, items, Some(nulls()))?;
+            let list = LargeListArray::try_new(Arc::clone(item), offsets, items, nulls())?;
             Arc::new(list)
         }
         DataType::FixedSizeList(item, n) => {
@@ -457,7 +460,7 @@ fn array(t: &DataType, values: &[&Value]) -> Result<ArrayRef> {
             }
             let items = array(item.data_type(), &all)?;
             let item = Arc::clone(item);
-            Arc::new(FixedSizeListArray::try_new(item, *n, items, Some(nulls()))?)
+            Arc::new(FixedSizeListArray::try_new(item, *n, items, nulls())?)
         }
         DataType::Struct(fields) => {
             items(t, values, |v| v.is_object().then_some(()))?;
@@ -471,7 +474,7 @@ fn array(t: &DataType, values: &[&Value]) -> Result<ArrayRef> {
             Arc::new(StructArray::try_new_with_length(
                 fields.clone(),
                 columns,
-                Some(nulls()).filter(|n| n.null_count() > 0),
+                nulls(),
                 values.len(),
             )?)
         }

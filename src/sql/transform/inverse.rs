@@ -20,7 +20,7 @@ use seedbed_udfs::row_wise::function_of;
 use seedbed_udfs::spec::{Kind, Param, Spec, Stage};
 
 use super::Transform;
-use super::outputs::{Output, fitted, indicator, map_columns, outputs, texts, uncast};
+use super::outputs::{Output, fitted, indicator, map_columns, outputs, siblings, texts, uncast};
 use crate::session::Env;
 use crate::sql::relation::{Call, Expansion, Relation};
 
@@ -81,20 +81,29 @@ fn undo(
     input: &LogicalPlan,
 ) -> Result<LogicalPlan> {
     let undoing = Undo::new(transform, outputs, input)?;
-    let mut found: HashMap<String, Expr> = HashMap::new();
+    let mut found: HashMap<String, (u8, Expr)> = HashMap::new();
     for output in outputs {
         if let Some((name, value)) = undoing.output(output)? {
-            // a column that was passed on is the surest
-            let surest = matches!(output.expr, Some(Expr::Column(_)));
-            if surest || !found.contains_key(&name) {
-                found.insert(name, value);
+            // what was passed on is surest, what rare categories share least sure
+            let doubt = match &output.expr {
+                Some(Expr::Column(_)) => 0,
+                _ if siblings(outputs, output)
+                    .iter()
+                    .any(|o| matches!(o.other(env), Ok(Some(_)))) =>
+                {
+                    2
+                }
+                _ => 1,
+            };
+            if found.get(&name).is_none_or(|(than, _)| doubt < *than) {
+                found.insert(name, (doubt, value));
             }
         }
     }
     let mut columns = Vec::new();
     for field in &transform.inputs {
         let name = field.name();
-        if let Some(value) = found.remove(name) {
+        if let Some((_, value)) = found.remove(name) {
             columns.push(value.alias(name));
             continue;
         }
@@ -198,7 +207,7 @@ impl<'a> Undo<'a> {
             if name == "one_hot_vector" {
                 return Ok(None);
             }
-            return match self.category(x)? {
+            return match self.category(output, x)? {
                 Some(category) => self.undo(uncast(x), category),
                 None => Ok(None),
             };
@@ -209,8 +218,8 @@ impl<'a> Undo<'a> {
         }
     }
 
-    /// The category of which the indicators of `x` are.
-    fn category(&self, x: &Expr) -> Result<Option<Expr>> {
+    /// The category that the indicators of `x` beside `one` say.
+    fn category(&self, one: &Output, x: &Expr) -> Result<Option<Expr>> {
         let of = x.get_type(&self.inputs)?;
         let literal = |category: &str| -> Result<Expr> {
             let category: ArrayRef = Arc::new(StringArray::from(vec![category]));
@@ -222,13 +231,10 @@ impl<'a> Undo<'a> {
         };
         let mut branches = Vec::new();
         let mut columns = Vec::new();
-        for output in self.outputs {
-            let Some((name, same, options)) = output.expr.as_ref().and_then(indicator) else {
-                continue;
+        for output in siblings(self.outputs, one) {
+            let Some((name, _, options)) = output.expr.as_ref().and_then(indicator) else {
+                return Ok(None);
             };
-            if same != x {
-                continue;
-            }
             columns.push(output.name.clone());
             let Some(column) = self.column(&output.name) else {
                 return Ok(None);

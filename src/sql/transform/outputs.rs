@@ -172,6 +172,33 @@ pub(super) fn indicator(expr: &Expr) -> Option<(&'static str, &Expr, &[Expr])> {
     (name.starts_with("one_hot_") && name != "one_hot_known").then_some((name, x, options))
 }
 
+/// The indicators of one `one_hot` call: the outputs that stand side by side with one of them, are of the same
+/// `x`, and repeat no category. What is shared by rare categories comes last.
+pub(super) fn siblings<'a>(outputs: &'a [Output], one: &Output) -> &'a [Output] {
+    let Some(at) = outputs.iter().position(|o| std::ptr::eq(o, one)) else {
+        return &[];
+    };
+    let of = |i: usize| outputs.get(i)?.expr.as_ref().and_then(indicator);
+    let single = |i: usize| of(i).filter(|(name, ..)| *name != "one_hot_vector");
+    let mut start = 0;
+    for i in 1..=outputs.len() {
+        let goes_on = match (single(i - 1), single(i)) {
+            (Some((before, x, _)), Some((_, same, listed))) => {
+                let repeated = (start..i).any(|j| single(j).is_some_and(|s| s.2 == listed));
+                before == "one_hot_is" && x == same && !repeated
+            }
+            _ => false,
+        };
+        if !goes_on {
+            if (start..i).contains(&at) {
+                return &outputs[start..i];
+            }
+            start = i;
+        }
+    }
+    &[]
+}
+
 /// The texts of a constant: one, or a list.
 pub(super) fn texts(expr: &Expr) -> Vec<String> {
     let Expr::Literal(value, _) = uncast(expr) else {

@@ -169,7 +169,7 @@ async fn what_has_no_plain_sql_is_named() {
         ("spline_features(years) OVER () AS h", "spline_features"),
         (
             "random_normal(0, 1, random_key(1, name)) AS h",
-            "random_normal",
+            "random_key",
         ),
     ] {
         let create =
@@ -211,11 +211,10 @@ async fn files_hold_all_of_a_transform() {
             .await
             .unwrap_or_else(|e| panic!("{select}: {e}"));
         let after = Transform::load(&seedbed.env, "u").unwrap();
-        assert_eq!(
-            before.to_bytes().unwrap(),
-            after.to_bytes().unwrap(),
-            "{select}"
-        );
+        assert_eq!(before.fits, after.fits, "{select}");
+        assert_eq!(before.tables, after.tables, "{select}");
+        assert_eq!(before.inputs, after.inputs, "{select}");
+        assert_eq!(before.about.sql, after.about.sql, "{select}");
     }
 }
 
