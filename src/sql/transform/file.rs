@@ -23,9 +23,9 @@ use datafusion::common::{
     DataFusionError, Result, ScalarValue, exec_datafusion_err, exec_err, plan_err,
 };
 use serde_json::{Map, Value, json};
-use tempfile::NamedTempFile;
 
 use super::Transform;
+use crate::store::replace_file;
 
 /// What marks a file as one of ours.
 const FORMAT: &str = "seedbed transform";
@@ -47,11 +47,7 @@ pub fn export(transform: &Transform, path: &str) -> Result<()> {
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(refused)?;
-    let mut file = NamedTempFile::new_in(folder).map_err(refused)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(refused)?;
-    file.as_file().sync_all().map_err(refused)?;
-    file.persist(target).map_err(|e| refused(e.error))?;
-    Ok(())
+    replace_file(folder, target, text.as_bytes()).map_err(refused)
 }
 
 /// Reads a transform from a file, under its own name or another.

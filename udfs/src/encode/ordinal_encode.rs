@@ -412,6 +412,27 @@ mod tests {
     }
 
     #[test]
+    fn undone() {
+        let x = texts(["b", "a", "b", "c", "a", "d"].map(Some));
+        let codes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(2), Some(-1)]));
+        let rare = [("min_frequency", 2.into())];
+        let back =
+            crate::fitted::testing::undo::<OrdinalEncode>(&rare, std::slice::from_ref(&x), &codes);
+        // c and d share a code
+        let expected: ArrayRef = texts([Some("b"), None, None, None]);
+        assert_eq!(
+            back.as_ref(),
+            cast(&expected, back.data_type()).expect("texts").as_ref()
+        );
+        let back = crate::fitted::testing::undo::<OrdinalEncode>(&[], &[x], &codes);
+        let expected = texts([Some("b"), None, Some("c"), None]);
+        assert_eq!(
+            back.as_ref(),
+            cast(&expected, back.data_type()).expect("texts").as_ref()
+        );
+    }
+
+    #[test]
     fn by_group_and_by_dictionary() {
         let values = texts([Some("b"), Some("a"), Some("unused")]);
         let keys = arrow::array::Int32Array::from(vec![Some(0), Some(1), None, Some(0), Some(0)]);

@@ -489,6 +489,26 @@ fn root(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn powers_are_undone() {
+        for method in [Method::YeoJohnson, Method::BoxCox] {
+            for lambda in [-1.5, 0.0, 0.3, 1.0, 2.0, 2.7] {
+                for x in [-4.0, -0.1, 0.0, 1e-9, 0.5, 3.0] {
+                    if method == Method::BoxCox && x <= 0.0 {
+                        continue;
+                    }
+                    let back = method.undo(method.apply(x, lambda), lambda);
+                    assert!(
+                        (back - x).abs() <= 1e-12 * x.abs().max(1.0),
+                        "{method:?} {lambda} {x} {back}"
+                    );
+                }
+            }
+        }
+        // no number has this power
+        assert!(Method::YeoJohnson.undo(10.0, -1.0).is_nan());
+    }
     use crate::fitted::numbers::Numbers;
     use crate::fitted::testing::{
         assert_floats, bind_error, fit, fit_apply, floats, grouped, order_independent,

@@ -433,6 +433,42 @@ mod tests {
     }
 
     #[test]
+    fn shares_of_the_normal_distribution() {
+        // scipy.stats.norm.cdf
+        for (z, share) in [
+            (0.0, 0.5),
+            (1.0, 0.841_344_746_068_542_9),
+            (-1.96, 0.024_997_895_148_220_43),
+            (-4.753_424_308_822_899, 1e-6),
+            (-6.0, 0.0),
+            (6.0, 1.0),
+            (f64::INFINITY, 1.0),
+        ] {
+            let found = share_of_normal(z);
+            assert!((found - share).abs() < 1e-15, "{found} instead of {share}");
+        }
+        assert!(share_of_normal(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn undone() {
+        let x = floats([0.0, 1.0, 4.0, 10.0].map(Some));
+        let y = floats([
+            Some(-1.0),
+            Some(0.0),
+            Some(0.5),
+            None,
+            Some(1.0),
+            Some(f64::NAN),
+        ]);
+        let back = crate::fitted::testing::undo::<QuantileTransform>(&[], &[x], &y);
+        assert_floats(
+            &back,
+            &[Some(0.0), Some(0.0), Some(2.5), None, Some(10.0), None],
+        );
+    }
+
+    #[test]
     fn normal_quantiles() {
         // scipy.stats.norm.ppf
         for (p, z) in [
