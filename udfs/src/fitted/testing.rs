@@ -377,7 +377,7 @@ pub fn undo<F: Fitted>(given: Given<'_>, fit: &[ArrayRef], values: &ArrayRef) ->
     let params = call.fit(&fit);
     let fitted = F::new(call.bound.options()).expect("right options");
     let prepared = fitted.prepare(&call.types, &params).expect("parameters");
-    let undone = fitted.invert(values, &params, &prepared, Groups::One);
+    let undone = fitted.invert(values, &params, &prepared, super::Groups::One);
     let undone = undone.expect("an inverse");
     assert_eq!(
         Some(undone.data_type()),
