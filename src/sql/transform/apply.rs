@@ -28,7 +28,7 @@ pub(super) fn replace_input(plan: LogicalPlan, input: &LogicalPlan) -> Result<Lo
                     let (qualifier, found) = input
                         .schema()
                         .qualified_field_with_unqualified_name(f.name())?;
-                    Ok(bare(Column::from((qualifier, found))))
+                    Ok(Expr::Column(Column::from((qualifier, found))))
                 })
                 .collect::<Result<Vec<_>>>()?;
             let plan = LogicalPlanBuilder::from(input.clone())
@@ -40,19 +40,6 @@ pub(super) fn replace_input(plan: LogicalPlan, input: &LogicalPlan) -> Result<Lo
         node => Ok(Transformed::no(node)),
     })
     .data()
-}
-
-/// A column without what qualifies it. One that has nothing to lose gets no second name: the optimizer takes the
-/// two for different columns.
-fn bare(column: Column) -> Expr {
-    let name = column.name.clone();
-    let qualified = column.relation.is_some();
-    let column = Expr::Column(column);
-    if qualified {
-        column.alias(name)
-    } else {
-        column
-    }
 }
 
 /// `transform('name', (SELECT ...), passthrough => false)`.
@@ -178,8 +165,9 @@ fn apply(
             }
             let (from, to) = (found.data_type(), field.data_type());
             if from == to {
+                // a column that is given its own name is another to the optimizer
                 return Ok(match column {
-                    Expr::Column(column) => bare(column),
+                    Expr::Column(_) => column,
                     other => other.alias(name),
                 });
             }
@@ -283,7 +271,7 @@ fn carry(
                 let from = below
                     .schema()
                     .qualified_field_with_unqualified_name(&column.name)?;
-                columns.push(bare(Column::from(from)));
+                columns.push(Expr::Column(Column::from(from)));
             }
             LogicalPlanBuilder::from(below).project(columns)?.build()
         }
@@ -321,7 +309,7 @@ fn fill(plan: LogicalPlan, inputs: &Fields, others: &[String]) -> Result<Logical
                 .schema()
                 .qualified_field_with_unqualified_name(field.name());
             match found {
-                Ok((qualifier, f)) => Ok(bare(Column::from((qualifier, f)))),
+                Ok((qualifier, f)) => Ok(Expr::Column(Column::from((qualifier, f)))),
                 Err(_) => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(field.name())),
             }
         })
