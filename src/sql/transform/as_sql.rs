@@ -48,7 +48,10 @@ struct Writer<'a> {
     steps: Vec<Vec<(String, String)>>,
     /// What stands in the place of calls while the expressions around them are written.
     calls: Vec<Text>,
-    columns: usize,
+    /// What the names of added columns begin with: no input's name does.
+    prefix: String,
+    /// The step of each added column.
+    places: Vec<usize>,
 }
 
 /// The name that stands for a call.
@@ -59,12 +62,21 @@ fn stand_in(i: usize) -> String {
 impl<'a> Writer<'a> {
     fn new(transform: &'a Transform) -> Result<Self> {
         let schema = Schema::new(transform.inputs.clone());
+        let mut prefix = "__".to_string();
+        while transform
+            .inputs
+            .iter()
+            .any(|f| f.name().starts_with(&prefix))
+        {
+            prefix.push('_');
+        }
         Ok(Self {
             transform,
             schema: DFSchema::try_from(schema)?,
             steps: Vec::new(),
             calls: Vec::new(),
-            columns: 0,
+            prefix,
+            places: Vec::new(),
         })
     }
 
@@ -133,23 +145,35 @@ impl<'a> Writer<'a> {
 
     /// Keeps a text as a column of the step after those it names.
     fn bind(&mut self, text: Text) -> Text {
-        self.columns += 1;
-        let name = format!("__{}", self.columns);
+        for (i, step) in self.steps.iter().enumerate() {
+            if let Some((name, _)) = step.iter().find(|(_, sql)| *sql == text.sql) {
+                return Text {
+                    sql: quoted(name),
+                    step: i + 1,
+                };
+            }
+        }
         while self.steps.len() <= text.step {
             self.steps.push(Vec::new());
         }
-        let step = &mut self.steps[text.step];
-        if let Some((name, _)) = step.iter().find(|(_, sql)| *sql == text.sql) {
-            return Text {
-                sql: quoted(name),
-                step: text.step + 1,
-            };
-        }
-        step.push((name.clone(), text.sql));
+        let name = format!("{}{}", self.prefix, self.places.len());
+        self.places.push(text.step);
+        self.steps[text.step].push((name.clone(), text.sql));
         Text {
             sql: quoted(&name),
             step: text.step + 1,
         }
+    }
+
+    /// The step whose columns a text names, of which `least` is known.
+    fn step_of(&self, sql: &str, least: usize) -> usize {
+        let mark = format!("\"{}", self.prefix);
+        let named = sql.match_indices(&mark).filter_map(|(at, _)| {
+            let (number, _) = sql[at + mark.len()..].split_once('"')?;
+            let place = self.places.get(number.parse::<usize>().ok()?)?;
+            Some(place + 1)
+        });
+        named.fold(least, usize::max)
     }
 
     fn text(&mut self, expr: &Expr) -> Result<Text> {
@@ -226,17 +250,17 @@ impl<'a> Writer<'a> {
         if let Some(found) = fitted(expr) {
             let (args, step) = self.args(found.args)?;
             let (keys, of_keys) = self.args(found.keys)?;
-            let mut step = step.max(of_keys);
-            let sql = {
-                let mut bind = |sql: String| {
-                    let bound = self.bind(Text { sql, step });
-                    step = bound.step;
-                    bound.sql
-                };
-                found.apply.sql(&args, &keys, &found.fits, &mut bind)?
+            let step = step.max(of_keys);
+            let mut bind = |sql: String| {
+                let step = self.step_of(&sql, step);
+                self.bind(Text { sql, step }).sql
             };
+            let sql = found.apply.sql(&args, &keys, &found.fits, &mut bind)?;
             return match sql {
-                Some(sql) => Ok(Some(Text { sql, step })),
+                Some(sql) => Ok(Some(Text {
+                    step: self.step_of(&sql, step),
+                    sql,
+                })),
                 None => unknown(found.apply.bound().spec().name),
             };
         }
