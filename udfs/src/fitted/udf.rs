@@ -722,7 +722,8 @@ impl Apply {
                 let Some(value) = literal(&ScalarValue::try_from_array(column, row)?)? else {
                     return Ok(None);
                 };
-                same.push(format!("{} IS NOT DISTINCT FROM {value}", key.sql));
+                // in brackets: parsers differ in what they take to belong to it
+                same.push(format!("({} IS NOT DISTINCT FROM {value})", key.sql));
             }
             let Some(applied) = fitted.sql(args, &params.slice(row, 1), bind)? else {
                 return Ok(None);
