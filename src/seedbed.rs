@@ -25,7 +25,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use crate::plan::{TrainNode, TrainSpec};
 use crate::session::{Env, Progress, Settings, follow};
 use crate::sql::expand::expand;
-use crate::sql::parse::{self, Create, Object, Parsed};
+use crate::sql::parse::{self, Create, Import, Object, Parsed};
 use crate::sql::relation::quoted;
 use crate::sql::transform::{self, Transform};
 use crate::sql::{calls, leakage, share};
@@ -70,7 +70,7 @@ pub enum Answer {
 #[derive(Clone)]
 pub struct Seedbed {
     ctx: SessionContext,
-    env: Env,
+    pub(crate) env: Env,
 }
 
 impl Seedbed {
@@ -158,7 +158,14 @@ impl Seedbed {
             Parsed::Show { object, name } => {
                 async move { self.show(object, name.as_deref()) }.boxed()
             }
+            Parsed::ShowSql { name } => self.show_sql(name).boxed(),
             Parsed::Describe { object, name } => self.describe(object, name).boxed(),
+            Parsed::Export { name, path } => async move {
+                transform::export(&Transform::load(&self.env, &name)?, &path)?;
+                done(format!("EXPORT TRANSFORM {name}: {path}"))
+            }
+            .boxed(),
+            Parsed::Import(import) => async move { self.import(&import) }.boxed(),
             Parsed::Summarize(query) => self.summarize(*query).boxed(),
         }
     }
@@ -373,7 +380,7 @@ impl Seedbed {
         }
         let written = text.to_string();
         calls::complete(create.query.as_mut())?;
-        expand(&self.env, create.query.as_mut(), |q: &mut Query, v| {
+        let dropped = expand(&self.env, create.query.as_mut(), |q: &mut Query, v| {
             q.visit(v)
         })
         .await?;
@@ -381,7 +388,7 @@ impl Seedbed {
         let query = DfStatement::Statement(query);
         let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), query).await?;
         leakage::check(&self.env, &plan).await?;
-        let transform = transform::create(&self.env, &create, written).await?;
+        let transform = transform::create(&self.env, &create, written, dropped).await?;
         store.put_transform(&name, transform.to_bytes()?)?;
         done(format!(
             "CREATE TRANSFORM {name}: fitted on {} rows",
@@ -490,18 +497,41 @@ impl Seedbed {
         }
     }
 
+    async fn show_sql(&self, name: String) -> Result<Answer> {
+        let t = Transform::load(&self.env, &name)?;
+        let sql = transform::as_sql(&self.env, &t).await?;
+        texts(&["sql"], vec![vec![sql]])
+    }
+
+    fn import(&self, import: &Import) -> Result<Answer> {
+        let store = self.store()?;
+        let t = transform::import(&import.path, import.name.as_deref())?;
+        let name = t.name.clone();
+        if store.transform_names().contains(&name) {
+            if import.if_not_exists {
+                return done(format!("IMPORT TRANSFORM {name}: it exists already"));
+            }
+            if !import.or_replace {
+                return plan_err!(
+                    "transform {name} exists already. Write IMPORT OR REPLACE TRANSFORM {name} FROM '{}', or another name",
+                    import.path
+                );
+            }
+        }
+        store.put_transform(&name, t.to_bytes()?)?;
+        done(format!(
+            "IMPORT TRANSFORM {name}: fitted on {} rows",
+            t.about.rows
+        ))
+    }
+
     async fn describe(&self, object: Object, name: String) -> Result<Answer> {
         let store = self.store()?;
         match object {
             Object::Model => model_items(&store, &name),
             Object::Transform => {
-                let t = Transform::from_bytes(&name, &store.transform(&name)?)?;
-                let template = transform::planned(&self.env, &t).await?;
-                let rows = transform::describe(&self.env, &t, template)?;
-                texts(
-                    &["column", "type", "role", "detail"],
-                    rows.into_iter().map(Vec::from).collect(),
-                )
+                let t = Transform::load(&self.env, &name)?;
+                answer(transform::describe(&self.env, &t).await?)
             }
         }
     }
@@ -592,7 +622,12 @@ fn texts(names: &[&str], rows: Vec<Vec<String>>) -> Result<Answer> {
             Arc::new(column) as ArrayRef
         })
         .collect();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    answer(RecordBatch::try_new(schema, columns)?)
+}
+
+/// A batch as an answer.
+fn answer(batch: RecordBatch) -> Result<Answer> {
+    let schema = batch.schema();
     let rows = MemoryStream::try_new(vec![batch], Arc::clone(&schema), None)?;
     let rows = RecordBatchStreamAdapter::new(Arc::clone(&schema), rows.boxed());
     Ok(Answer::Rows {

@@ -60,7 +60,13 @@ fn table(golden: &Value) -> Outcome<RecordBatch> {
 
 async fn query(seedbed: &Seedbed, sql: &str) -> Outcome<RecordBatch> {
     let statements = seedbed.split(sql)?;
-    let Answer::Rows { schema, mut rows } = seedbed.run(&statements[0]).await? else {
+    let Some((last, before)) = statements.split_last() else {
+        return Err("no statement".into());
+    };
+    for statement in before {
+        seedbed.run(statement).await?;
+    }
+    let Answer::Rows { schema, mut rows } = seedbed.run(last).await? else {
         return Err("no rows".into());
     };
     let mut batches = Vec::new();

@@ -88,7 +88,9 @@ impl Completer {
         {
             let list = match function.text.to_ascii_lowercase().as_str() {
                 "sample" | "gan_sample" => Some("SHOW MODELS"),
-                "transform" | "inverse_transform" => Some("SHOW TRANSFORMS"),
+                "transform" | "inverse_transform" | "transform_parameters" => {
+                    Some("SHOW TRANSFORMS")
+                }
                 _ => None,
             };
             if let Some(list) = list {

@@ -32,29 +32,31 @@ use super::calls;
 use super::ordered;
 use super::relation::{fold, parse_expr, parse_query};
 use super::selectors::{self, Columns};
+use super::transform::Dropped;
 use crate::plan::prune;
 use crate::session::Env;
 
 /// Functions whose calls stand for several columns.
 pub const EXPANDING: [&str; 4] = ["one_hot", "cyclic", "date_parts", "lags"];
 
-/// Replaces the calls; `visit` walks the statement's queries.
+/// Replaces the calls, and gives the categories that `one_hot` gave no column; `visit` walks the statement's queries.
 pub fn expand<'a, T: Send>(
     env: &'a Env,
     ast: &'a mut T,
     visit: fn(&mut T, &mut Expand) -> ControlFlow<Stop>,
-) -> BoxFuture<'a, Result<()>> {
+) -> BoxFuture<'a, Result<Vec<Dropped>>> {
     async move {
         let mut expander = Expand {
             env: env.clone(),
             scope: Vec::new(),
             fits: HashMap::new(),
             columns: HashMap::new(),
+            dropped: Vec::new(),
         };
         loop {
             expander.scope.clear();
             match visit(ast, &mut expander) {
-                ControlFlow::Continue(()) => return Ok(()),
+                ControlFlow::Continue(()) => return Ok(expander.dropped),
                 ControlFlow::Break(Stop::Error(error)) => return Err(*error),
                 ControlFlow::Break(Stop::Fit(sql)) => {
                     let fit = fit(env, &sql).await?;
@@ -93,6 +95,7 @@ pub struct Expand {
     fits: HashMap<String, Arc<StructArray>>,
     /// By the query that was asked: its columns.
     columns: HashMap<String, Columns>,
+    dropped: Vec<Dropped>,
 }
 
 /// A query that is being walked: how many of its CTEs are done, and these.
@@ -189,7 +192,11 @@ impl Expand {
         format!("{with} ")
     }
 
-    fn item(&self, select: &Select, item: &SelectItem) -> Result<Option<Vec<SelectItem>>, Stop> {
+    fn item(
+        &mut self,
+        select: &Select,
+        item: &SelectItem,
+    ) -> Result<Option<Vec<SelectItem>>, Stop> {
         let (expr, alias) = match item {
             SelectItem::UnnamedExpr(expr) => (expr, None),
             SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias.value.clone())),
@@ -220,7 +227,7 @@ impl Expand {
     }
 
     fn one_hot(
-        &self,
+        &mut self,
         select: &Select,
         call: &Function,
         prefix: &str,
@@ -254,6 +261,16 @@ impl Expand {
         let options = constants(&self.env, options)?;
         let options = Options::new(<OneHot as seedbed_udfs::fitted::Fitted>::spec(), options)?;
         let (columns, known) = OneHot::expand(&options, params, prefix)?;
+        if let Some(category) = OneHot::dropped(params) {
+            let dropped = Dropped {
+                columns: columns.iter().map(|c| c.name.clone()).collect(),
+                category,
+            };
+            // a walk that stopped comes by again
+            if !self.dropped.contains(&dropped) {
+                self.dropped.push(dropped);
+            }
+        }
         let x = match known {
             Some(known) => written(&known, &x.to_string()),
             None => x.to_string(),

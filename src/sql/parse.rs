@@ -35,11 +35,31 @@ pub enum Parsed {
         object: Object,
         name: Option<String>,
     },
+    /// A transform as plain SQL.
+    ShowSql {
+        name: String,
+    },
     Describe {
         object: Object,
         name: String,
     },
+    /// A transform to a file.
+    Export {
+        name: String,
+        path: String,
+    },
+    Import(Import),
     Summarize(Box<Query>),
+}
+
+/// A transform from a file.
+#[derive(Debug)]
+pub struct Import {
+    /// Instead of the one it was exported under.
+    pub name: Option<String>,
+    pub path: String,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
 }
 
 /// What `CREATE TRANSFORM` and `CREATE MODEL` share.
@@ -253,7 +273,11 @@ fn ours(parser: &mut Parser<'_>) -> Result<Option<Parsed>> {
             let Some(object) = object(parser) else {
                 return Ok(None);
             };
-            let name = Some(name(parser)?);
+            let name = name(parser)?;
+            if object == Object::Transform && take_all(parser, &["AS", "SQL"]) {
+                return Ok(Some(Parsed::ShowSql { name }));
+            }
+            let name = Some(name);
             return Ok(Some(Parsed::Show { object, name }));
         }
     }
@@ -264,6 +288,25 @@ fn ours(parser: &mut Parser<'_>) -> Result<Option<Parsed>> {
         };
         let name = name(parser)?;
         return Ok(Some(Parsed::Describe { object, name }));
+    }
+    if at(parser, 0, "EXPORT") {
+        if !at(parser, 1, "TRANSFORM") {
+            return plan_err!(
+                "EXPORT is for transforms. Write EXPORT TRANSFORM t TO 'file.json', or COPY (SELECT ...) TO 'file'"
+            );
+        }
+        take_all(parser, &["EXPORT", "TRANSFORM"]);
+        let name = name(parser)?;
+        if !take(parser, "TO") {
+            return plan_err!(
+                "EXPORT TRANSFORM {name}: write EXPORT TRANSFORM {name} TO 'file.json'"
+            );
+        }
+        let path = parser.parse_literal_string()?;
+        return Ok(Some(Parsed::Export { name, path }));
+    }
+    if at(parser, 0, "IMPORT") {
+        return import(parser).map(|import| Some(Parsed::Import(import)));
     }
     if take(parser, "SUMMARIZE") {
         let query = if word(&parser.peek_token().token, "SELECT")
@@ -280,6 +323,32 @@ fn ours(parser: &mut Parser<'_>) -> Result<Option<Parsed>> {
         return Ok(Some(Parsed::Summarize(query)));
     }
     Ok(None)
+}
+
+/// `IMPORT [OR REPLACE] TRANSFORM [IF NOT EXISTS] [name] FROM 'file.json'`.
+fn import(parser: &mut Parser<'_>) -> Result<Import> {
+    take(parser, "IMPORT");
+    let or_replace = take_all(parser, &["OR", "REPLACE"]);
+    if !take(parser, "TRANSFORM") {
+        return plan_err!(
+            "IMPORT is for transforms. Write IMPORT TRANSFORM t FROM 'file.json', or CREATE TABLE t AS SELECT * FROM 'file'"
+        );
+    }
+    let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
+    let name = if word(&parser.peek_token().token, "FROM") {
+        None
+    } else {
+        Some(name(parser)?)
+    };
+    if !take(parser, "FROM") {
+        return plan_err!("IMPORT TRANSFORM: write IMPORT TRANSFORM t FROM 'file.json'");
+    }
+    Ok(Import {
+        name,
+        path: parser.parse_literal_string()?,
+        or_replace,
+        if_not_exists,
+    })
 }
 
 fn name(parser: &mut Parser<'_>) -> Result<String> {

@@ -201,7 +201,8 @@ fn file(dir: &Path, name: &str, extension: &str) -> PathBuf {
     dir.join(format!("{}.{extension}", encode(name)))
 }
 
-fn replace_file(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file: the whole or nothing.
+pub(crate) fn replace_file(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = temporary_file(dir)?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;

@@ -24,6 +24,7 @@ use seedbed_udfs::options::nearest;
 use seedbed_udfs::synthesize::Model;
 
 use crate::plan::ModelSink;
+pub(crate) use folder::replace_file;
 use folder::{Folder, Root};
 use models::Models;
 use tables::Tables;

@@ -23,6 +23,7 @@ pub mod row_wise;
 pub mod series;
 pub mod spec;
 pub mod split;
+pub mod sql;
 pub mod synthesize;
 pub mod table;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use datafusion_expr::{
 
 use crate::options::Options;
 use crate::spec::Spec;
+use crate::sql::Arg;
 
 /// A function of one row.
 pub trait RowWise: Debug + Send + Sync + 'static {
@@ -50,6 +51,27 @@ pub trait RowWise: Debug + Send + Sync + 'static {
     fn by_dictionary_values(&self) -> bool {
         false
     }
+
+    /// What the call means in plain SQL, or the field `part` of what it gives; `None` where that has no words for it.
+    fn sql(
+        &self,
+        _args: &[Arg],
+        _options: &Options,
+        _part: Option<&str>,
+    ) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// What undoes it, for a function of one number.
+    fn inverse(&self) -> Option<fn(f64) -> f64> {
+        None
+    }
+}
+
+/// The row-wise function that a scalar UDF was made of, if it was.
+pub fn function_of(udf: &ScalarUDF) -> Option<&dyn RowWise> {
+    let adapter = udf.inner().downcast_ref::<RowWiseUdf>()?;
+    Some(adapter.function.as_ref())
 }
 
 /// A call's arguments for one batch.

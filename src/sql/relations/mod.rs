@@ -39,7 +39,7 @@ use datafusion::common::{Result, plan_err};
 use seedbed_udfs::spec::Spec;
 
 use super::relation::{Call, Relation};
-use super::transform::TransformRelation;
+use super::transform::{InverseTransform, Parameters, TransformRelation};
 
 /// All relation functions.
 pub fn all() -> Vec<Arc<dyn Relation>> {
@@ -66,6 +66,8 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(tomek_links::TomekLinks),
         Arc::new(undersample::Undersample),
         Arc::new(TransformRelation),
+        Arc::new(InverseTransform),
+        Arc::new(Parameters),
     ];
     all.extend(sample::Sample::both());
     all

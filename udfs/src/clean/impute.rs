@@ -21,6 +21,7 @@ use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::{Options, display};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, literal};
 
 const SPEC: Spec = Spec {
     name: "impute",
@@ -245,6 +246,33 @@ impl Fitted for Impute {
                 Some(nulls) => fill(array, nulls, prepared, groups),
             },
         }
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let fill = match fit.columns().first() {
+            Some(values) if fit.is_valid(0) => ScalarValue::try_from_array(values, 0)?,
+            _ => ScalarValue::Null,
+        };
+        let x = args[0].present();
+        if fill.is_null() {
+            return Ok(Some(x));
+        }
+        Ok(literal(&fill)?.map(|fill| format!("COALESCE({x}, {fill})")))
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    /// What was filled in stays: that it was missing is not known.
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        _prepared: &ArrayRef,
+        _groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        Ok(Arc::clone(values))
     }
 }
 

@@ -5,13 +5,14 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Float32Type, Float64Type};
 use datafusion_common::{Result, internal_err};
 
-use super::spread::{self, Method, modified_z};
+use super::spread::{self, MAD_FACTOR, Method, modified_z};
 use crate::arrays::{float_type, only};
 use crate::fitted::any::AnyState;
 use crate::fitted::numbers::{of_group, read_params, write_params};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, null, number};
 
 const SPEC: Spec = Spec {
     name: "is_outlier",
@@ -115,6 +116,39 @@ impl Fitted for IsOutlier {
                 modified_z(x, *measures).abs() > k
             }),
         }
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let x = args[0].number();
+        let [Some([a, b])] = read_params::<2>(fit)?[..] else {
+            return Ok(Some(null(&DataType::Boolean)));
+        };
+        let k = number(self.k);
+        Ok(Some(match self.method {
+            Method::Iqr => {
+                let fences = [(a, "<"), (b, ">")]
+                    .into_iter()
+                    .filter(|(f, _)| !f.is_nan());
+                let beyond: Vec<_> = fences
+                    .map(|(fence, sign)| format!("{x} {sign} {}", number(fence)))
+                    .collect();
+                if beyond.is_empty() {
+                    format!("{x} <> {x}")
+                } else {
+                    beyond.join(" OR ")
+                }
+            }
+            // any distance is too far where there is no spread
+            Method::ZScore | Method::Mad if b == 0.0 => format!("{x} <> {}", number(a)),
+            Method::ZScore => format!("ABS({x} - {}) / {} > {k}", number(a), number(b)),
+            Method::Mad if b.is_infinite() => return Ok(None),
+            Method::Mad => format!(
+                "ABS({} * ({x} - {}) / {}) > {k}",
+                number(MAD_FACTOR),
+                number(a),
+                number(b)
+            ),
+        }))
     }
 }
 

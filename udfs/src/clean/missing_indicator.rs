@@ -7,8 +7,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion_common::{Result, ScalarValue};
 
+use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::Arg;
 
 const SPEC: Spec = Spec {
     name: "missing_indicator",
@@ -54,6 +56,11 @@ impl RowWise for MissingIndicator {
         // collected items are never None
         let (_, values, _) = indicator.into_parts();
         Ok(Arc::new(Int8Array::new(values, None)))
+    }
+
+    fn sql(&self, args: &[Arg], _options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        let x = args[0].present();
+        Ok(Some(format!("CASE WHEN {x} IS NULL THEN 1 ELSE 0 END")))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::arrays::is_text;
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, literal, text};
 
 const SPEC: Spec = Spec {
     name: "null_if",
@@ -87,6 +88,47 @@ impl RowWise for NullIf {
 
     fn by_dictionary_values(&self) -> bool {
         true
+    }
+
+    fn sql(&self, args: &[Arg], options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        let x = &args[0];
+        let values = options.items("values")?;
+        let mut same = Vec::with_capacity(values.len());
+        if is_text(&x.data_type) {
+            let texts = cast(&values, &DataType::Utf8View)?;
+            for value in texts.as_string_view().iter().flatten() {
+                same.push(text(&value.trim().to_lowercase()));
+            }
+            let x = &x.sql;
+            let list = same.join(", ");
+            return Ok(Some(if same.is_empty() {
+                x.clone()
+            } else {
+                format!("CASE WHEN LOWER(TRIM({x})) NOT IN ({list}) THEN {x} END")
+            }));
+        }
+        let given = trimmed(&values)?;
+        let Ok(values) = cast(&given, &x.data_type) else {
+            return Ok(None);
+        };
+        let exact = match given.data_type() {
+            t if t.is_numeric() => Some(not_distinct(&cast(&values, t)?, &given)?),
+            _ => None,
+        };
+        for i in 0..values.len() {
+            let floats = x.data_type.is_floating();
+            if values.is_null(i) || !floats && exact.as_ref().is_some_and(|e| !e.value(i)) {
+                continue;
+            }
+            match literal(&ScalarValue::try_from_array(&values, i)?)? {
+                Some(value) => same.push(value),
+                None => return Ok(None),
+            }
+        }
+        let x = &x.sql;
+        Ok(Some(same.iter().rev().fold(x.clone(), |inner, value| {
+            format!("NULLIF({inner}, {value})")
+        })))
     }
 }
 

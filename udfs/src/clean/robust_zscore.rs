@@ -4,13 +4,14 @@ use arrow::array::{ArrayRef, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::Result;
 
-use super::spread::{Method, modified_z};
+use super::spread::{MAD_FACTOR, Method, modified_z};
 use crate::arrays::{float_type, only};
 use crate::fitted::any::AnyState;
 use crate::fitted::numbers::{map_floats, read_params, write_params};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, case, null, number, rounded};
 
 const SPEC: Spec = Spec {
     name: "robust_zscore",
@@ -92,6 +93,48 @@ impl Fitted for RobustZScore {
     ) -> Result<ArrayRef> {
         map_floats(&args[0], prepared, groups, |x, measures| {
             modified_z(x, *measures)
+        })
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let t = &args[0].data_type;
+        let x = args[0].number();
+        let [Some([median, mad])] = read_params::<2>(fit)?[..] else {
+            return Ok(Some(null(t)));
+        };
+        let middle = number(median);
+        let z = if mad == 0.0 {
+            case(
+                [("<", f64::NEG_INFINITY), ("=", 0.0), (">", f64::INFINITY)]
+                    .map(|(sign, z)| (format!("{x} {sign} {middle}"), number(z))),
+                None,
+            )
+        } else if mad.is_infinite() {
+            return Ok(None);
+        } else {
+            let factor = number(MAD_FACTOR);
+            format!("{factor} * ({x} - {middle}) / {}", number(mad))
+        };
+        Ok(Some(rounded(z, t)))
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        map_floats(values, prepared, groups, |z, [median, mad]| {
+            if *mad == 0.0 {
+                *median
+            } else {
+                z * mad / MAD_FACTOR + median
+            }
         })
     }
 }

@@ -18,7 +18,7 @@ pub(super) const K: &str =
     "how far is too far; by default 1.5 for 'iqr', 3 for 'zscore', 3.5 for 'mad'";
 
 /// 0.6745 makes the MAD of a normal distribution its standard deviation.
-const MAD_FACTOR: f64 = 0.6745;
+pub(super) const MAD_FACTOR: f64 = 0.6745;
 
 /// What outliers are far from, and in what that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

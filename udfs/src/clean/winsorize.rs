@@ -5,11 +5,12 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, plan_err};
 
 use crate::arrays::{float_type, only};
-use crate::fitted::numbers::{map_floats, read_params, write_params};
+use crate::fitted::numbers::{clamped_sql, map_floats, read_params, write_params};
 use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind};
 
 const SPEC: Spec = Spec {
     name: "winsorize",
@@ -103,6 +104,25 @@ impl Fitted for Winsorize {
         map_floats(&args[0], prepared, groups, |x, [lower, upper]| {
             x.max(*lower).min(*upper)
         })
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        clamped_sql(&args[0], fit)
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    /// What was cut off is not known.
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        _prepared: &Self::Prepared,
+        _groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        Ok(ArrayRef::clone(values))
     }
 }
 

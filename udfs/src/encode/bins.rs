@@ -10,6 +10,7 @@ use datafusion_common::Result;
 use crate::fitted::Groups;
 use crate::fitted::numbers::{map_numbers, read_lists};
 use crate::options::Options;
+use crate::sql::{Arg, bins, null, text};
 
 /// What the option `output` means.
 pub(super) const OUTPUT: &str = "'index': the bin's number from 0, a BIGINT; 'label': 'bin_1', 'bin_2', ...; \
@@ -116,6 +117,31 @@ pub(super) fn read(params: &StructArray, output: Output) -> Result<Vec<Option<Bi
         .into_iter()
         .map(|e| e.map(&mut bins))
         .collect())
+}
+
+impl Output {
+    /// Plain SQL of the bin of a number between ascending edges.
+    pub(super) fn sql(self, x: &str, edges: &[f64]) -> String {
+        let names = self.names(edges);
+        let names: Vec<String> = names
+            .iter()
+            .flatten()
+            .map(|name| match self {
+                Self::Index => name.to_string(),
+                Self::Label | Self::Range => text(name),
+            })
+            .collect();
+        bins(x, edges, &names)
+    }
+}
+
+/// Plain SQL of the bin of a number, from the edges of a fit.
+pub(super) fn sql(x: &Arg, fit: &StructArray, output: Output) -> Result<Option<String>> {
+    let Some(Some(edges)) = read_lists(fit)?.pop() else {
+        return Ok(Some(null(&output.data_type())));
+    };
+    let inner = edges.get(1..edges.len().saturating_sub(1)).unwrap_or(&[]);
+    Ok(Some(output.sql(&x.number(), inner)))
 }
 
 /// The bin of each number.

@@ -12,6 +12,7 @@ use crate::arrays::float_type;
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::Arg;
 
 const SPEC: Spec = Spec {
     name: "bucketize",
@@ -131,6 +132,11 @@ impl RowWise for Bucketize {
 
     fn by_dictionary_values(&self) -> bool {
         true
+    }
+
+    fn sql(&self, args: &[Arg], options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        let output = output(options)?;
+        Ok(Some(output.sql(&args[0].number(), &splits(options)?)))
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
-use datafusion_common::{Result, internal_err};
+use datafusion_common::{Result, ScalarValue, internal_err};
 
 use super::ordinal_encode::{list_of, lists, unknown};
 use crate::fitted::Groups;
@@ -15,6 +15,7 @@ use crate::fitted::counts::{Lookup, MISSING, UNKNOWN, listed_type};
 use crate::fitted::numbers::of_group;
 use crate::options::Options;
 use crate::spec::{Param, Spec};
+use crate::sql::{Arg, case, literal, null};
 
 /// The option of the encoders that says what a category becomes that was not there when fitting.
 pub(super) const fn handle_unknown(help: &'static str) -> Param {
@@ -40,6 +41,27 @@ impl Unknown {
             },
         )
     }
+}
+
+/// Plain SQL of what stands for each category, with what stands for others.
+pub(super) fn category_sql(
+    x: &Arg,
+    categories: &ArrayRef,
+    numbers: Vec<String>,
+    unknown: Option<String>,
+) -> Result<Option<String>> {
+    let present = x.present();
+    let mut branches = Vec::with_capacity(numbers.len() + 1);
+    for (i, number) in numbers.into_iter().enumerate() {
+        let Some(category) = literal(&ScalarValue::try_from_array(categories, i)?)? else {
+            return Ok(None);
+        };
+        branches.push((format!("{present} = {category}"), number));
+    }
+    if let Some(unknown) = unknown {
+        branches.push((format!("{present} IS NOT NULL"), unknown));
+    }
+    Ok(Some(case(branches, None)))
 }
 
 /// The categories of a group and the number of each.
@@ -101,6 +123,34 @@ impl<T: ArrowPrimitiveType> Known<T> {
                 }))
             })
             .collect()
+    }
+
+    /// Plain SQL of the number of a category. An unknown one is no error there, but NULL.
+    pub(super) fn sql(x: &Arg, fit: &StructArray, on_unknown: Unknown) -> Result<Option<String>> {
+        let columns: Option<Vec<&ListArray>> = fit
+            .columns()
+            .iter()
+            .map(|c| c.as_list_opt::<i32>())
+            .collect();
+        let Some([categories, values]) = columns.as_deref() else {
+            return internal_err!("there are no categories");
+        };
+        if fit.is_null(0) || categories.is_null(0) {
+            return Ok(Some(null(&T::DATA_TYPE)));
+        }
+        let values = values.value(0);
+        let mut numbers = Vec::with_capacity(values.len());
+        for i in 0..values.len() {
+            let Some(number) = literal(&ScalarValue::try_from_array(&values, i)?)? else {
+                return Ok(None);
+            };
+            numbers.push(number);
+        }
+        let unknown = match on_unknown {
+            Unknown::Zero => literal(&ScalarValue::new_zero(&T::DATA_TYPE)?)?,
+            Unknown::Null | Unknown::Error => None,
+        };
+        category_sql(x, &categories.value(0), numbers, unknown)
     }
 
     /// The number of each row's category.

@@ -10,6 +10,7 @@ use crate::fitted::counts::{Counts, category_type};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind};
 
 const X: Param = Param::data("x", "a text, number, boolean, date or time");
 const UNKNOWN: Param = handle_unknown(
@@ -152,6 +153,10 @@ impl<M: Measure> Fitted for Encode<M> {
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
         Known::apply(M::SPEC, &args[0], prepared, groups, self.unknown)
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        Known::<M::Type>::sql(&args[0], fit, self.unknown)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::arrays::float_type;
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, number};
 
 const SPEC: Spec = Spec {
     name: "cyclic",
@@ -95,6 +96,16 @@ impl RowWise for Cyclic {
 
     fn by_dictionary_values(&self) -> bool {
         true
+    }
+
+    fn sql(&self, args: &[Arg], options: &Options, part: Option<&str>) -> Result<Option<String>> {
+        let (x, period) = (&args[0].sql, number(period(options)?));
+        let angle = format!("{x} / {period} * {}", number(std::f64::consts::TAU));
+        Ok(match part {
+            Some("sin") => Some(format!("SIN({angle})")),
+            Some("cos") => Some(format!("COS({angle})")),
+            _ => None,
+        })
     }
 }
 

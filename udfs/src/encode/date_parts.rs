@@ -9,8 +9,10 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, ScalarValue, plan_err};
 
 use crate::arrays::is_text;
+use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::Arg;
 
 const SPEC: Spec = Spec {
     name: "date_parts",
@@ -95,6 +97,24 @@ impl RowWise for DateParts {
 
     fn by_dictionary_values(&self) -> bool {
         true
+    }
+
+    fn sql(&self, args: &[Arg], _options: &Options, part: Option<&str>) -> Result<Option<String>> {
+        let t = &args[0].sql;
+        let extract = |field: &str| format!("CAST(EXTRACT({field} FROM {t}) AS INTEGER)");
+        // Monday is 0
+        let weekday = format!("({} + 6) % 7", extract("DOW"));
+        let hours = !matches!(args[0].data_type, DataType::Date32 | DataType::Date64);
+        Ok(match part {
+            Some("year") => Some(extract("YEAR")),
+            Some("month") => Some(extract("MONTH")),
+            Some("day") => Some(extract("DAY")),
+            Some("hour") if hours => Some(extract("HOUR")),
+            Some("hour") => Some(format!("CASE WHEN {t} IS NOT NULL THEN 0 END")),
+            Some("weekday") => Some(weekday),
+            Some("is_weekend") => Some(format!("{weekday} >= {SATURDAY}")),
+            _ => None,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind};
 
 const SPEC: Spec = Spec {
     name: "kmeans_bucketize",
@@ -100,6 +101,10 @@ impl Fitted for KMeansBucketize {
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
         bins::cut(&args[0], prepared, groups, self.output)
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        bins::sql(&args[0], fit, self.output)
     }
 }
 

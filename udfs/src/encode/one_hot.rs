@@ -23,6 +23,7 @@ use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, literal};
 
 const SPEC: Spec = Spec {
     name: "one_hot",
@@ -224,6 +225,11 @@ pub struct Call {
 }
 
 impl OneHot {
+    /// The category that has no column, if one was dropped.
+    pub fn dropped(params: &StructArray) -> Option<String> {
+        Categories::read(params).ok()?.dropped
+    }
+
     /// The calls a fit stands for: a column each, or one vector.
     ///
     /// `params` are the parameters of one fit; columns are named after `prefix`. If there is `known`, `x` is
@@ -449,6 +455,27 @@ fn categories_of(t: &DataType, items: &[String]) -> Result<(ArrayRef, Vec<u32>)>
     Ok((filter(&values, &present)?, codes))
 }
 
+/// Plain SQL of an indicator of categories, or of all others.
+fn indicator_sql(x: &Arg, items: &[String], others: bool) -> Result<Option<String>> {
+    let (values, _) = categories_of(&x.data_type, items)?;
+    let present = x.present();
+    let mut listed = Vec::with_capacity(values.len());
+    for i in 0..values.len() {
+        match literal(&ScalarValue::try_from_array(&values, i)?)? {
+            Some(value) => listed.push(value),
+            None => return Ok(None),
+        }
+    }
+    let when = match (listed.as_slice(), others) {
+        ([], false) => return Ok(Some("0".to_string())),
+        ([], true) => format!("{present} IS NOT NULL"),
+        ([one], false) => format!("{present} = {one}"),
+        (_, false) => format!("{present} IN ({})", listed.join(", ")),
+        (_, true) => format!("{present} NOT IN ({})", listed.join(", ")),
+    };
+    Ok(Some(format!("CASE WHEN {when} THEN 1 ELSE 0 END")))
+}
+
 /// The number of each row's category.
 fn codes_of(array: &ArrayRef, items: &[String]) -> Result<Vec<u32>> {
     let (values, codes) = categories_of(array.data_type(), items)?;
@@ -512,6 +539,11 @@ impl RowWise for OneHotIs {
         }
         Ok(indicator(&codes_of(&array, &[category])?, |c| c == 0))
     }
+
+    fn sql(&self, args: &[Arg], options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        let category = options.text("category")?;
+        indicator_sql(&args[0], &[category], false)
+    }
 }
 
 /// `one_hot_any(x, categories)`.
@@ -540,6 +572,10 @@ impl RowWise for OneHotAny {
         let codes = codes_of(&args.array(0)?, &categories)?;
         Ok(indicator(&codes, |c| c < UNKNOWN))
     }
+
+    fn sql(&self, args: &[Arg], options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        indicator_sql(&args[0], &options.texts("categories")?, false)
+    }
 }
 
 /// `one_hot_other(x, categories)`.
@@ -567,6 +603,10 @@ impl RowWise for OneHotOther {
         let categories = args.options()?.texts("categories")?;
         let codes = codes_of(&args.array(0)?, &categories)?;
         Ok(indicator(&codes, |c| c == UNKNOWN))
+    }
+
+    fn sql(&self, args: &[Arg], options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        indicator_sql(&args[0], &options.texts("categories")?, true)
     }
 }
 
@@ -602,6 +642,11 @@ impl RowWise for OneHotKnown {
             Some(row) => unknown(&SPEC, &array, row, "handle_unknown => 'ignore'"),
             None => Ok(array),
         }
+    }
+
+    fn sql(&self, args: &[Arg], _options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        // what is no category is no error there
+        Ok(Some(args[0].sql.clone()))
     }
 }
 

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, new_empty_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, StructArray, UInt64Array,
+    new_empty_array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{concat, filter};
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::compute::{concat, filter, take};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion_common::{Result, ScalarValue, exec_err, internal_err};
 
+use super::category_values::category_sql;
 use crate::arrays::only;
 use crate::fitted::counts::{Counts, Lookup, MISSING, UNKNOWN, category_type, listed_type, rare};
 use crate::fitted::{Fitted, Groups};
 use crate::options::{Options, display};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, literal, null};
 
 const SPEC: Spec = Spec {
     name: "ordinal_encode",
@@ -203,6 +206,76 @@ impl Fitted for OrdinalEncode {
             .collect();
         Ok(Arc::new(encoded))
     }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let [frequent, infrequent] = fit.columns() else {
+            return internal_err!("ordinal_encode: no categories");
+        };
+        let frequent = frequent.as_list::<i32>();
+        if fit.is_null(0) || frequent.is_null(0) {
+            return Ok(Some(null(&DataType::Int64)));
+        }
+        let (frequent, infrequent) = (frequent.value(0), infrequent.as_list::<i32>().value(0));
+        let last = frequent.len();
+        let codes = (0..last + infrequent.len()).map(|i| i.min(last).to_string());
+        let all = concat(&[frequent.as_ref(), infrequent.as_ref()])?;
+        let unknown = match self.unknown {
+            Unknown::Code(code) => literal(&code.into())?,
+            Unknown::Error | Unknown::Null => None,
+        };
+        category_sql(&args[0], &all, codes.collect(), unknown)
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(listed_type(&types[0]))
+    }
+
+    /// A code that several rare categories share, or that no category has, gives NULL.
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        params: &StructArray,
+        _prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        let [frequent, infrequent] = params.columns() else {
+            return internal_err!("ordinal_encode: no categories");
+        };
+        // where each group's categories begin among those of all
+        let mut first = Vec::with_capacity(params.len());
+        let mut parts: Vec<ArrayRef> = Vec::with_capacity(2 * params.len());
+        let mut rows = 0;
+        for row in 0..params.len() {
+            let fitted = params.is_valid(row) && frequent.is_valid(row);
+            let part = |list: &ArrayRef| {
+                let items = list.as_list::<i32>().value(row);
+                if fitted { items } else { items.slice(0, 0) }
+            };
+            let rare = part(infrequent);
+            let rare = if rare.len() == 1 {
+                rare
+            } else {
+                rare.slice(0, 0)
+            };
+            let common = part(frequent);
+            first.push((rows, common.len() + rare.len()));
+            rows += common.len() + rare.len();
+            parts.extend([common, rare]);
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+        let all = concat(&parts)?;
+        let codes = values.as_primitive::<Int64Type>();
+        let places: UInt64Array = codes
+            .iter()
+            .enumerate()
+            .map(|(row, code)| {
+                let code = usize::try_from(code?).ok()?;
+                let (first, n) = first.get(groups.of(row)).copied()?;
+                (code < n).then_some((first + code) as u64)
+            })
+            .collect();
+        Ok(take(&all, &places, None)?)
+    }
 }
 
 /// The error about a category that was not there when fitting.
@@ -336,6 +409,27 @@ mod tests {
         assert_eq!(codes(&y), expected);
         let y = fit_apply::<OrdinalEncode>(&[("min_frequency", 0.25.into())], &[x]);
         assert_eq!(codes(&y), expected);
+    }
+
+    #[test]
+    fn undone() {
+        let x = texts(["b", "a", "b", "c", "a", "d"].map(Some));
+        let codes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(2), Some(-1)]));
+        let rare = [("min_frequency", 2.into())];
+        let back =
+            crate::fitted::testing::undo::<OrdinalEncode>(&rare, std::slice::from_ref(&x), &codes);
+        // c and d share a code
+        let expected: ArrayRef = texts([Some("b"), None, None, None]);
+        assert_eq!(
+            back.as_ref(),
+            cast(&expected, back.data_type()).expect("texts").as_ref()
+        );
+        let back = crate::fitted::testing::undo::<OrdinalEncode>(&[], &[x], &codes);
+        let expected = texts([Some("b"), None, Some("c"), None]);
+        assert_eq!(
+            back.as_ref(),
+            cast(&expected, back.data_type()).expect("texts").as_ref()
+        );
     }
 
     #[test]

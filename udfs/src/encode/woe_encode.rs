@@ -12,6 +12,7 @@ use crate::fitted::numbers::Reader;
 use crate::fitted::{Fitted, Groups, State};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind};
 
 const SPEC: Spec = Spec {
     name: "woe_encode",
@@ -216,6 +217,10 @@ impl Fitted for WoeEncode {
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
         Known::apply(&SPEC, &args[0], prepared, groups, self.unknown)
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        Known::<Float64Type>::sql(&args[0], fit, self.unknown)
     }
 }
 

@@ -28,12 +28,15 @@ use std::fmt::Debug;
 use arrow::array::{ArrayRef, StructArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Fields};
-use datafusion_common::Result;
+use datafusion_common::{Result, internal_err};
 
 use crate::options::Options;
 use crate::spec::Spec;
+use crate::sql::{Arg, Bind};
 
-pub use udf::{Bound, FittedUdf, FittedWindow, GroupIndex, collect_groups, without_fit_args};
+pub use udf::{
+    Apply, Bound, FittedUdf, FittedWindow, GroupIndex, collect_groups, group_keys, without_fit_args,
+};
 
 /// What a fitted function gathers of the rows it is fitted on, for one group.
 pub trait State: Debug + Send + Sync + Sized + 'static {
@@ -114,6 +117,32 @@ pub trait Fitted: Debug + Clone + Send + Sync + Sized + 'static {
         prepared: &Self::Prepared,
         groups: Groups<'_>,
     ) -> Result<ArrayRef>;
+
+    /// What applying means in plain SQL; `None` where that has no words for it. `fit` is one row of parameters.
+    fn sql(
+        &self,
+        _args: &[Arg],
+        _fit: &StructArray,
+        _bind: &mut Bind<'_>,
+    ) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// The type that [`Self::invert`] gives, if what was applied can be undone.
+    fn inverse(&self, _types: &[DataType]) -> Option<DataType> {
+        None
+    }
+
+    /// Undoes [`Self::apply`]: takes what it gave, or what is like it, and gives the first argument.
+    fn invert(
+        &self,
+        _values: &ArrayRef,
+        _params: &StructArray,
+        _prepared: &Self::Prepared,
+        _groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        internal_err!("{} cannot be undone", Self::spec().name)
+    }
 }
 
 /// Which row of the parameters each row of a batch uses.

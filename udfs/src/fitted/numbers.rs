@@ -19,6 +19,7 @@ use arrow::datatypes::{
 use datafusion_common::{Result, exec_err, internal_err};
 
 use super::{Groups, State};
+use crate::sql::{self, Arg};
 
 /// A state over the numbers of one column of `Float64` or `Float32`.
 pub trait Numbers: Debug + Default + Send + Sync + 'static {
@@ -324,6 +325,29 @@ pub fn map_floats<P>(
         }
         other => internal_err!("floats are expected, not {other}"),
     }
+}
+
+/// Plain SQL of `(x - shift) / scale`, which NULL parameters make NULL.
+pub fn scaled_sql(x: &Arg, fit: &StructArray) -> Result<Option<String>> {
+    let [Some([shift, scale])] = read_params::<2>(fit)?[..] else {
+        return Ok(Some(sql::null(&x.data_type)));
+    };
+    let scaled = format!(
+        "({} - {}) / {}",
+        x.number(),
+        sql::number(shift),
+        sql::number(scale)
+    );
+    Ok(Some(sql::rounded(scaled, &x.data_type)))
+}
+
+/// Plain SQL of a number brought into the bounds that are the parameters.
+pub fn clamped_sql(x: &Arg, fit: &StructArray) -> Result<Option<String>> {
+    let [Some([lower, upper])] = read_params::<2>(fit)?[..] else {
+        return Ok(Some(sql::null(&x.data_type)));
+    };
+    let clamped = sql::clamp(&x.number(), lower, upper);
+    Ok(Some(sql::rounded(clamped, &x.data_type)))
 }
 
 /// Maps numbers to values of another type: otherwise as [`map_floats`].

@@ -370,3 +370,18 @@ pub fn fit<F: Fitted>(given: Given<'_>, args: &[ArrayRef]) -> StructArray {
     let (call, args) = Call::new::<F>(given, args);
     call.fit(&args)
 }
+
+/// Fits on some rows and undoes values that are like those that applying gives.
+pub fn undo<F: Fitted>(given: Given<'_>, fit: &[ArrayRef], values: &ArrayRef) -> ArrayRef {
+    let (call, fit) = Call::new::<F>(given, fit);
+    let params = call.fit(&fit);
+    let fitted = F::new(call.bound.options()).expect("right options");
+    let prepared = fitted.prepare(&call.types, &params).expect("parameters");
+    let undone = fitted.invert(values, &params, &prepared, super::Groups::One);
+    let undone = undone.expect("an inverse");
+    assert_eq!(
+        Some(undone.data_type()),
+        fitted.inverse(&call.types).as_ref()
+    );
+    undone
+}

@@ -27,8 +27,9 @@ use datafusion_expr::{
 };
 
 use super::{Fitted, Groups, State};
-use crate::options::Options;
+use crate::options::{Options, display};
 use crate::spec::Spec;
+use crate::sql::{Arg, Bind, case, literal, null};
 
 /// A fitted function before its options are known.
 #[derive(Debug, Clone)]
@@ -162,6 +163,7 @@ impl Bound {
             field,
             grouped,
             prepared: Mutex::new(None),
+            inverted: false,
         })
     }
 }
@@ -179,6 +181,15 @@ trait Erased: Debug + Send + Sync {
     fn apply(
         &self,
         args: &[ArrayRef],
+        prepared: &AnyPrepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef>;
+    fn sql(&self, args: &[Arg], fit: &StructArray, bind: &mut Bind<'_>) -> Result<Option<String>>;
+    fn inverse(&self, types: &[DataType]) -> Option<DataType>;
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        params: &StructArray,
         prepared: &AnyPrepared,
         groups: Groups<'_>,
     ) -> Result<ArrayRef>;
@@ -225,6 +236,27 @@ impl<F: Fitted> Erased for Typed<F> {
     ) -> Result<ArrayRef> {
         match prepared.downcast_ref::<F::Prepared>() {
             Some(prepared) => self.0.apply(args, prepared, groups),
+            None => internal_err!("{}: parameters of another function", F::spec().name),
+        }
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, bind: &mut Bind<'_>) -> Result<Option<String>> {
+        self.0.sql(args, fit, bind)
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        self.0.inverse(types)
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        params: &StructArray,
+        prepared: &AnyPrepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        match prepared.downcast_ref::<F::Prepared>() {
+            Some(prepared) => self.0.invert(values, params, prepared, groups),
             None => internal_err!("{}: parameters of another function", F::spec().name),
         }
     }
@@ -607,7 +639,7 @@ impl GroupsAccumulator for FitGroups {
 
 /// The scalar function that applies fitted parameters.
 #[derive(Debug)]
-struct Apply {
+pub struct Apply {
     name: String,
     bound: Bound,
     signature: Signature,
@@ -617,6 +649,8 @@ struct Apply {
     /// The parameters of the struct seen last, in the kernel's form: the struct is the same for all
     /// batches of a run, and reading it may be dear (a hash table of a million categories).
     prepared: Mutex<Option<(Arc<StructArray>, AnyPrepared)>>,
+    /// Whether it undoes what the fits do.
+    inverted: bool,
 }
 
 impl PartialEq for Apply {
@@ -625,6 +659,7 @@ impl PartialEq for Apply {
             && self.types == other.types
             && self.field == other.field
             && self.grouped == other.grouped
+            && self.inverted == other.inverted
     }
 }
 
@@ -636,11 +671,103 @@ impl Hash for Apply {
         self.types.hash(state);
         self.field.hash(state);
         self.grouped.hash(state);
+        self.inverted.hash(state);
     }
 }
 
 impl Apply {
-    fn params(&self, fits: &StructArray) -> Result<StructArray> {
+    /// The function and its options.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// How many of a call's leading arguments are data; the struct of fits and, with `PARTITION BY`, the group
+    /// follow.
+    pub fn data_args(&self) -> usize {
+        self.types.len()
+    }
+
+    /// The call as one would write it, but for options left at their defaults.
+    pub fn written(&self, args: &[String], keys: &[String]) -> String {
+        let mut args = args.to_vec();
+        let options = self.bound.options.iter();
+        let params = self.bound.spec().params.iter().filter(|p| p.option);
+        for ((name, value), param) in options.zip(params) {
+            let value = display(value);
+            if param.default != Some(value.as_str()) {
+                args.push(format!("{name} => {value}"));
+            }
+        }
+        let over = if keys.is_empty() {
+            String::new()
+        } else {
+            format!(" OVER (PARTITION BY {})", keys.join(", "))
+        };
+        format!("{}({}){over}", self.bound.spec().name, args.join(", "))
+    }
+
+    /// What the call means in plain SQL; `None` where that has no words for it. `keys` are the columns of its
+    /// `PARTITION BY`.
+    pub fn sql(
+        &self,
+        args: &[Arg],
+        keys: &[Arg],
+        fits: &StructArray,
+        bind: &mut Bind<'_>,
+    ) -> Result<Option<String>> {
+        let fitted = &self.bound.fitted;
+        let params = self.params(fits)?;
+        let Some(groups) = group_keys(fits) else {
+            return fitted.sql(args, &params.slice(0, 1), bind);
+        };
+        let mut branches = Vec::with_capacity(groups.len());
+        for row in 0..groups.len() {
+            let mut same = Vec::with_capacity(keys.len());
+            for (key, column) in keys.iter().zip(groups.columns()) {
+                let Some(value) = literal(&ScalarValue::try_from_array(column, row)?)? else {
+                    return Ok(None);
+                };
+                // in brackets: parsers differ in what they take to belong to it
+                same.push(format!("({} IS NOT DISTINCT FROM {value})", key.sql));
+            }
+            let Some(applied) = fitted.sql(args, &params.slice(row, 1), bind)? else {
+                return Ok(None);
+            };
+            branches.push((same.join(" AND "), applied));
+        }
+        let Some(unseen) = fitted.sql(args, &params.slice(groups.len(), 1), bind)? else {
+            return Ok(None);
+        };
+        if branches.is_empty() {
+            return Ok(Some(null(&fitted.output(&self.types)?)));
+        }
+        Ok(Some(case(branches, Some(&unseen))))
+    }
+
+    /// The type that the values to undo are to have, and the type of what undoing gives; `None` if it cannot be done.
+    pub fn inverse(&self) -> Result<Option<(DataType, DataType)>> {
+        let Some(back) = self.bound.fitted.inverse(&self.types) else {
+            return Ok(None);
+        };
+        Ok(Some((self.bound.fitted.output(&self.types)?, back)))
+    }
+
+    /// The scalar function that undoes this one: of a value, the struct of fits and, with `PARTITION BY`, the group.
+    pub fn inverse_udf(&self) -> ScalarUDF {
+        ScalarUDF::from(Self {
+            name: format!("{}_invert", self.bound.spec().name),
+            bound: self.bound.clone(),
+            signature: Signature::any(2 + usize::from(self.grouped), Volatility::Immutable),
+            types: self.types.clone(),
+            field: self.field,
+            grouped: self.grouped,
+            prepared: Mutex::new(None),
+            inverted: true,
+        })
+    }
+
+    /// The parameters: a row, or a row a group and one more for groups that were not there when fitting.
+    pub fn params(&self, fits: &StructArray) -> Result<StructArray> {
         let fields = self.bound.params(&self.types)?;
         let missing = |name: &str| exec_err!("{}: the fits lack {name}", self.name);
         let column = |name: &str| fits.column_by_name(name).map(Arc::clone);
@@ -707,11 +834,17 @@ impl ScalarUDFImpl for Apply {
     }
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        if self.inverted {
+            return match self.bound.fitted.inverse(&self.types) {
+                Some(back) => Ok(back),
+                None => internal_err!("{}: there is no inverse", self.name),
+            };
+        }
         self.bound.fitted.output(&self.types)
     }
 
     fn return_field_from_args(&self, _args: ReturnFieldArgs) -> Result<FieldRef> {
-        let output = self.bound.fitted.output(&self.types)?;
+        let output = self.return_type(&[])?;
         Ok(Arc::new(Field::new(self.name(), output, true)))
     }
 
@@ -722,7 +855,7 @@ impl ScalarUDFImpl for Apply {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let data = self.types.len();
+        let data = if self.inverted { 1 } else { self.types.len() };
         let fits = scalar_struct(&args.args[data], &self.name)?;
         let prepared = self.prepared(&fits)?;
         let values = args.args[..data]
@@ -740,9 +873,22 @@ impl ScalarUDFImpl for Apply {
             }
             None => Groups::One,
         };
-        let applied = self.bound.fitted.apply(&values, &prepared, groups)?;
+        let applied = if self.inverted {
+            let params = self.params(&fits)?;
+            let fitted = &self.bound.fitted;
+            fitted.invert(&values[0], &params, &prepared, groups)?
+        } else {
+            self.bound.fitted.apply(&values, &prepared, groups)?
+        };
         Ok(ColumnarValue::Array(applied))
     }
+}
+
+/// The keys of the groups that fits are of, a column a key; `None` without `PARTITION BY`.
+pub fn group_keys(fits: &StructArray) -> Option<StructArray> {
+    let keys = fits.column_by_name("keys")?;
+    let keys = keys.as_list_opt::<i32>()?.value(0);
+    keys.as_struct_opt().cloned()
 }
 
 fn scalar_struct(value: &ColumnarValue, name: &str) -> Result<Arc<StructArray>> {
@@ -789,11 +935,9 @@ impl GroupIndex {
         {
             return Ok(Arc::clone(table));
         }
-        let Some(keys) = fits.column_by_name("keys") else {
+        let Some(keys) = group_keys(fits) else {
             return exec_err!("group_index: the fits have no keys");
         };
-        let keys = keys.as_list::<i32>().value(0);
-        let keys = keys.as_struct();
         let fields = keys
             .columns()
             .iter()

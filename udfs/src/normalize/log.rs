@@ -7,8 +7,10 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion_common::{Result, ScalarValue};
 
 use crate::arrays::float_type;
+use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, case, number, rounded};
 
 const LOG_TRANSFORM: Spec = Spec {
     name: "log_transform",
@@ -70,6 +72,23 @@ impl RowWise for LogTransform {
     fn by_dictionary_values(&self) -> bool {
         true
     }
+
+    fn sql(&self, args: &[Arg], _options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        let x = &args[0].sql;
+        let log = case(
+            [
+                (format!("{x} > -1"), format!("LN(1e0 + {x})")),
+                (format!("{x} = -1"), number(f64::NEG_INFINITY)),
+                (format!("{x} IS NOT NULL"), number(f64::NAN)),
+            ],
+            None,
+        );
+        Ok(Some(rounded(log, &args[0].data_type)))
+    }
+
+    fn inverse(&self) -> Option<fn(f64) -> f64> {
+        Some(f64::exp_m1)
+    }
 }
 
 impl RowWise for SignedLog {
@@ -92,6 +111,19 @@ impl RowWise for SignedLog {
 
     fn by_dictionary_values(&self) -> bool {
         true
+    }
+
+    fn sql(&self, args: &[Arg], _options: &Options, _part: Option<&str>) -> Result<Option<String>> {
+        let x = &args[0].sql;
+        let log = case(
+            [(format!("{x} < 0"), format!("-LN(1e0 - {x})"))],
+            Some(&format!("LN(1e0 + {x})")),
+        );
+        Ok(Some(rounded(log, &args[0].data_type)))
+    }
+
+    fn inverse(&self) -> Option<fn(f64) -> f64> {
+        Some(|y| y.abs().exp_m1().copysign(y) + 0.0)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::fitted::numbers::{map_floats, read_params, write_params};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, null, number, rounded};
 
 const SPEC: Spec = Spec {
     name: "max_abs_scale",
@@ -87,6 +88,32 @@ impl Fitted for MaxAbsScale {
     ) -> Result<ArrayRef> {
         map_floats(&args[0], prepared, groups, |x, [max_abs]| {
             if *max_abs == 0.0 { x } else { x / max_abs }
+        })
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let x = &args[0];
+        let scaled = match read_params::<1>(fit)?[..] {
+            [Some([0.0])] => x.number(),
+            [Some([max_abs])] => format!("{} / {}", x.number(), number(max_abs)),
+            _ => return Ok(Some(null(&x.data_type))),
+        };
+        Ok(Some(rounded(scaled, &x.data_type)))
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        map_floats(values, prepared, groups, |y, [max_abs]| {
+            if *max_abs == 0.0 { y } else { y * max_abs }
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::fitted::numbers::{map_floats, read_params, write_params};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, clamp, null, number, rounded};
 
 const SPEC: Spec = Spec {
     name: "min_max_scale",
@@ -124,6 +125,47 @@ impl Fitted for MinMaxScale {
         } else {
             map_floats(&args[0], &prepared, groups, scale)
         }
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let x = &args[0];
+        let [Some(extent)] = read_params::<2>(fit)?[..] else {
+            return Ok(Some(null(&x.data_type)));
+        };
+        let unit = unit(extent);
+        let mut scaled = x.number();
+        if unit.half != 1.0 {
+            scaled = format!("{scaled} * {}", number(unit.half));
+        }
+        scaled = format!("({scaled} - {}) / {}", number(unit.min), number(unit.range));
+        if self.hi - self.lo != 1.0 {
+            scaled = format!("{scaled} * {}", number(self.hi - self.lo));
+        }
+        if self.lo != 0.0 {
+            scaled = format!("{} + {scaled}", number(self.lo));
+        }
+        if self.clip {
+            scaled = clamp(&bind(scaled), self.lo, self.hi);
+        }
+        Ok(Some(rounded(scaled, &x.data_type)))
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        let prepared: Vec<_> = prepared.iter().map(|p| p.map(unit)).collect();
+        let span = self.hi - self.lo;
+        map_floats(values, &prepared, groups, |y, unit| {
+            ((y - self.lo) / span * unit.range + unit.min) / unit.half
+        })
     }
 }
 

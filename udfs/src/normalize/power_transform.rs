@@ -10,6 +10,7 @@ use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind, case, null, number, rounded};
 
 const SPEC: Spec = Spec {
     name: "power_transform",
@@ -156,6 +157,56 @@ impl Fitted for PowerTransform {
             (self.method.apply(x, *lambda) - mean) / scale
         })
     }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let t = &args[0].data_type;
+        let [Some([lambda, mean, scale])] = read_params::<3>(fit)?[..] else {
+            return Ok(Some(null(t)));
+        };
+        let x = bind(args[0].number());
+        let power = |u: &str, lambda: f64| {
+            if lambda.abs() < f64::EPSILON {
+                u.to_string()
+            } else {
+                let lambda = number(lambda);
+                format!("(EXP({u} * {lambda}) - 1e0) / {lambda}")
+            }
+        };
+        let powered = match self.method {
+            Method::BoxCox => power(&format!("LN({x})"), lambda),
+            Method::YeoJohnson => case(
+                [
+                    (
+                        format!("{x} >= 0e0"),
+                        power(&format!("LN(1e0 + {x})"), lambda),
+                    ),
+                    (
+                        format!("{x} < 0e0"),
+                        format!("-({})", power(&format!("LN(1e0 - {x})"), 2.0 - lambda)),
+                    ),
+                ],
+                None,
+            ),
+        };
+        let scaled = format!("({powered} - {}) / {}", number(mean), number(scale));
+        Ok(Some(rounded(scaled, t)))
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        map_floats(values, prepared, groups, |y, [lambda, mean, scale]| {
+            self.method.undo(y * scale + mean, *lambda)
+        })
+    }
 }
 
 impl Method {
@@ -177,6 +228,15 @@ impl Method {
             Self::YeoJohnson => -power((-x).ln_1p(), 2.0 - lambda),
         }
     }
+
+    /// The number that [`Self::apply`] gives `y` for; NaN if it gives it for none.
+    fn undo(self, y: f64, lambda: f64) -> f64 {
+        match self {
+            Self::BoxCox => unpower(y, lambda).exp(),
+            Self::YeoJohnson if y >= 0.0 => unpower(y, lambda).exp_m1(),
+            Self::YeoJohnson => -unpower(-y, 2.0 - lambda).exp_m1(),
+        }
+    }
 }
 
 /// `(e^(u lambda) - 1) / lambda`: `u` where lambda is 0.
@@ -186,6 +246,15 @@ fn power(u: f64, lambda: f64) -> f64 {
         u
     } else {
         (u * lambda).exp_m1() / lambda
+    }
+}
+
+/// The `u` of [`power`].
+fn unpower(power: f64, lambda: f64) -> f64 {
+    if lambda.abs() < f64::EPSILON {
+        power
+    } else {
+        (power * lambda).ln_1p() / lambda
     }
 }
 
@@ -420,6 +489,26 @@ fn root(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn powers_are_undone() {
+        for method in [Method::YeoJohnson, Method::BoxCox] {
+            for lambda in [-1.5, 0.0, 0.3, 1.0, 2.0, 2.7] {
+                for x in [-4.0, -0.1, 0.0, 1e-9, 0.5, 3.0] {
+                    if method == Method::BoxCox && x < 0.1 {
+                        continue;
+                    }
+                    let back = method.undo(method.apply(x, lambda), lambda);
+                    assert!(
+                        (back - x).abs() <= 1e-12 * x.abs().max(1.0),
+                        "{method:?} {lambda} {x} {back}"
+                    );
+                }
+            }
+        }
+        // no number has this power
+        assert!(Method::YeoJohnson.undo(10.0, -1.0).is_nan());
+    }
     use crate::fitted::numbers::Numbers;
     use crate::fitted::testing::{
         assert_floats, bind_error, fit, fit_apply, floats, grouped, order_independent,

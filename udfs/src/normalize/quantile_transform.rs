@@ -12,6 +12,7 @@ use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{self, Arg, Bind, case, null, number, polynomial, rounded};
 
 const SPEC: Spec = Spec {
     name: "quantile_transform",
@@ -139,6 +140,40 @@ impl Fitted for QuantileTransform {
             })
         }
     }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, bind: &mut Bind<'_>) -> Result<Option<String>> {
+        let t = &args[0].data_type;
+        let quantiles = read_lists(fit)?.pop().flatten().unwrap_or_default();
+        if quantiles.is_empty() {
+            return Ok(Some(null(t)));
+        }
+        let x = bind(args[0].number());
+        let Some(share) = share_sql(&x, &quantiles) else {
+            return Ok(None);
+        };
+        let transformed = if self.normal {
+            normal_quantile_sql(&share, bind)
+        } else {
+            share
+        };
+        Ok(Some(rounded(transformed, t)))
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        map_floats(values, prepared, groups, |y, quantiles| {
+            at_share(if self.normal { share_of_normal(y) } else { y }, quantiles)
+        })
+    }
 }
 
 /// The share that the `i`th of `n` quantiles has below it, as numpy.linspace gives it.
@@ -191,45 +226,169 @@ static ENDS: LazyLock<[f64; 2]> = LazyLock::new(|| {
     [tail, 1.0 - tail].map(|p| normal_quantile(p, [f64::NEG_INFINITY, f64::INFINITY]))
 });
 
+/// The coefficients of Wichura's algorithm: of numerator and denominator, from the highest power down.
+#[expect(clippy::excessive_precision, reason = "the digits as published")]
+const NEAR: [(f64, f64); 8] = [
+    (2.509_080_928_730_122_672_7e3, 5.226_495_278_852_854_561_0e3),
+    (3.343_057_558_358_812_810_5e4, 2.872_908_573_572_194_267_4e4),
+    (6.726_577_092_700_870_085_3e4, 3.930_789_580_009_271_061_0e4),
+    (4.592_195_393_154_987_145_7e4, 2.121_379_430_158_659_586_7e4),
+    (1.373_169_376_550_946_112_5e4, 5.394_196_021_424_751_107_7e3),
+    (1.971_590_950_306_551_442_7e3, 6.871_870_074_920_579_083_0e2),
+    (1.331_416_678_917_843_774_5e2, 4.231_333_070_160_091_125_2e1),
+    (3.387_132_872_796_366_608_0, 1.0),
+];
+/// The same, for shares near 0 and 1.
+#[expect(clippy::excessive_precision, reason = "the digits as published")]
+const FAR: [(f64, f64); 8] = [
+    (
+        7.745_450_142_783_414_076_40e-4,
+        1.050_750_071_644_416_843_24e-9,
+    ),
+    (
+        2.272_384_498_926_918_458_33e-2,
+        5.475_938_084_995_344_946_00e-4,
+    ),
+    (
+        2.417_807_251_774_506_117_70e-1,
+        1.519_866_656_361_645_719_66e-2,
+    ),
+    (
+        1.270_458_252_452_368_382_58,
+        1.481_039_764_274_800_745_90e-1,
+    ),
+    (
+        3.647_848_324_763_204_605_04,
+        6.897_673_349_851_000_045_50e-1,
+    ),
+    (5.769_497_221_460_691_405_50, 1.676_384_830_183_803_849_40),
+    (4.630_337_846_156_545_295_90, 2.053_191_626_637_758_821_87),
+    (1.423_437_110_749_683_577_34, 1.0),
+];
+
+/// The share of the standard normal distribution below a number, by the series of Marsaglia (2004).
+/// Beyond the ends that [`normal_quantile`] clips to it is 0 or 1, as scikit-learn has it.
+fn share_of_normal(z: f64) -> f64 {
+    const TAIL: f64 = 1e-7;
+    if z.abs() > 8.0 {
+        return if z > 0.0 { 1.0 } else { 0.0 };
+    }
+    let square = z * z;
+    let (mut sum, mut term, mut odd) = (z, z, 1.0);
+    loop {
+        odd += 2.0;
+        term *= square / odd;
+        let next = sum + term;
+        if next == sum || next.is_nan() {
+            break;
+        }
+        sum = next;
+    }
+    let density = (-0.5 * square).exp() / std::f64::consts::TAU.sqrt();
+    match 0.5 + sum * density {
+        share if share < TAIL => 0.0,
+        share if share > 1.0 - TAIL => 1.0,
+        share => share,
+    }
+}
+
+/// The number that has a share of the values below it; between quantiles in proportion.
+fn at_share(share: f64, quantiles: &[f64]) -> f64 {
+    let last = quantiles.len() - 1;
+    if share <= 0.0 {
+        return quantiles[0];
+    }
+    if share >= 1.0 {
+        return quantiles[last];
+    }
+    let of = |i: usize| self::share(i as u64, quantiles.len() as u64);
+    let below = ((share * last as f64) as usize).min(last.saturating_sub(1));
+    let above = (below + 1).min(last);
+    let (low, high) = (quantiles[below], quantiles[above]);
+    if low == high {
+        return low;
+    }
+    let part = (share - of(below)) / (of(above) - of(below));
+    low + (high - low) * part
+}
+
+/// Plain SQL of [`share_below`]; infinite quantiles have none.
+fn share_sql(x: &str, quantiles: &[f64]) -> Option<String> {
+    let n = quantiles.len() as u64;
+    let (low, high) = (*quantiles.first()?, *quantiles.last()?);
+    if !(high - low).is_finite() {
+        return None;
+    }
+    let mut branches = vec![(format!("{x} <= {}", number(low)), number(0.0))];
+    let mut from = 0;
+    for run in quantiles.chunk_by(|a, b| a == b) {
+        let (first, last) = (from, from + run.len() - 1);
+        from += run.len();
+        let value = run[0];
+        let (of_first, of_last) = (share(first as u64, n), share(last as u64, n));
+        if first > 0 {
+            let (low, of_low) = (quantiles[first - 1], share(first as u64 - 1, n));
+            branches.push((
+                format!("{x} < {}", number(value)),
+                format!(
+                    "{} + {} * (({x} - {}) / {})",
+                    number(of_low),
+                    number(of_first - of_low),
+                    number(low),
+                    number(value - low)
+                ),
+            ));
+        }
+        if first > 0 && from < quantiles.len() {
+            let middle = 0.5 * (of_first + of_last);
+            branches.push((format!("{x} = {}", number(value)), number(middle)));
+        }
+    }
+    branches.push((format!("{x} >= {}", number(high)), number(1.0)));
+    Some(case(branches, None))
+}
+
+/// Plain SQL of [`normal_quantile`].
+fn normal_quantile_sql(share: &str, bind: &mut Bind<'_>) -> String {
+    let [min, max] = *ENDS;
+    let ratio = |r: &str, terms: &[(f64, f64); 8]| {
+        let above = polynomial(r, terms.iter().map(|t| t.0));
+        let below = polynomial(r, terms.iter().map(|t| t.1));
+        format!("{above} / {below}")
+    };
+    let p = bind(share.to_string());
+    // the ends are clipped: there the logarithm has no value
+    let tail = bind(case(
+        [(
+            format!("{p} > 0e0 AND {p} < 1e0"),
+            format!("SQRT(-LN(CASE WHEN {p} < 5e-1 THEN {p} ELSE 1e0 - {p} END))"),
+        )],
+        None,
+    ));
+    let near = bind(format!("1.80625e-1 - ({p} - 5e-1) * ({p} - 5e-1)"));
+    let far = bind(format!("{tail} - 1.6e0"));
+    let sign = case([(format!("{p} < 5e-1"), "(-1e0)".to_string())], Some("1e0"));
+    let z = bind(case(
+        [
+            (format!("{p} <= 0e0"), number(min)),
+            (format!("{p} >= 1e0"), number(max)),
+            (
+                format!("ABS({p} - 5e-1) <= 4.25e-1"),
+                format!("({p} - 5e-1) * {}", ratio(&near, &NEAR)),
+            ),
+            (
+                format!("{p} IS NOT NULL"),
+                format!("{sign} * {}", ratio(&far, &FAR)),
+            ),
+        ],
+        None,
+    ));
+    sql::clamp(&z, min, max)
+}
+
 /// The number that a share `p` of the standard normal distribution is below, clipped. Meant for the shares
 /// between 1.4e-11 and 1 less that; beyond them it is the end.
-#[expect(clippy::excessive_precision, reason = "the digits as published")]
 fn normal_quantile(p: f64, [min, max]: [f64; 2]) -> f64 {
-    const NEAR: [(f64, f64); 8] = [
-        (2.509_080_928_730_122_672_7e3, 5.226_495_278_852_854_561_0e3),
-        (3.343_057_558_358_812_810_5e4, 2.872_908_573_572_194_267_4e4),
-        (6.726_577_092_700_870_085_3e4, 3.930_789_580_009_271_061_0e4),
-        (4.592_195_393_154_987_145_7e4, 2.121_379_430_158_659_586_7e4),
-        (1.373_169_376_550_946_112_5e4, 5.394_196_021_424_751_107_7e3),
-        (1.971_590_950_306_551_442_7e3, 6.871_870_074_920_579_083_0e2),
-        (1.331_416_678_917_843_774_5e2, 4.231_333_070_160_091_125_2e1),
-        (3.387_132_872_796_366_608_0, 1.0),
-    ];
-    const FAR: [(f64, f64); 8] = [
-        (
-            7.745_450_142_783_414_076_40e-4,
-            1.050_750_071_644_416_843_24e-9,
-        ),
-        (
-            2.272_384_498_926_918_458_33e-2,
-            5.475_938_084_995_344_946_00e-4,
-        ),
-        (
-            2.417_807_251_774_506_117_70e-1,
-            1.519_866_656_361_645_719_66e-2,
-        ),
-        (
-            1.270_458_252_452_368_382_58,
-            1.481_039_764_274_800_745_90e-1,
-        ),
-        (
-            3.647_848_324_763_204_605_04,
-            6.897_673_349_851_000_045_50e-1,
-        ),
-        (5.769_497_221_460_691_405_50, 1.676_384_830_183_803_849_40),
-        (4.630_337_846_156_545_295_90, 2.053_191_626_637_758_821_87),
-        (1.423_437_110_749_683_577_34, 1.0),
-    ];
     let ratio = |r: f64, terms: &[(f64, f64); 8]| {
         let sum = |(a, b): (f64, f64), (c, d): &(f64, f64)| (a * r + c, b * r + d);
         let (above, below) = terms.iter().fold((0.0, 0.0), sum);
@@ -271,6 +430,42 @@ mod tests {
         let x = floats([Some(1.0), Some(2.0), Some(2.0), Some(1.5)]);
         let y = fit_apply::<QuantileTransform>(&[("n_quantiles", 2.into())], &[x]);
         assert_floats(&y, &[Some(0.0), Some(1.0), Some(1.0), Some(0.5)]);
+    }
+
+    #[test]
+    fn shares_of_the_normal_distribution() {
+        // scipy.stats.norm.cdf
+        for (z, share) in [
+            (0.0, 0.5),
+            (1.0, 0.841_344_746_068_542_9),
+            (-1.96, 0.024_997_895_148_220_43),
+            (-4.753_424_308_822_899, 1e-6),
+            (-6.0, 0.0),
+            (6.0, 1.0),
+            (f64::INFINITY, 1.0),
+        ] {
+            let found = share_of_normal(z);
+            assert!((found - share).abs() < 1e-15, "{found} instead of {share}");
+        }
+        assert!(share_of_normal(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn undone() {
+        let x = floats([0.0, 1.0, 4.0, 10.0].map(Some));
+        let y = floats([
+            Some(-1.0),
+            Some(0.0),
+            Some(0.5),
+            None,
+            Some(1.0),
+            Some(f64::NAN),
+        ]);
+        let back = crate::fitted::testing::undo::<QuantileTransform>(&[], &[x], &y);
+        assert_floats(
+            &back,
+            &[Some(0.0), Some(0.0), Some(2.5), None, Some(10.0), None],
+        );
     }
 
     #[test]

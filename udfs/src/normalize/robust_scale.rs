@@ -6,11 +6,12 @@ use datafusion_common::{Result, plan_err};
 
 use super::min_max_scale::is_constant;
 use crate::arrays::{float_type, only};
-use crate::fitted::numbers::{map_floats, read_params, write_params};
+use crate::fitted::numbers::{map_floats, read_params, scaled_sql, write_params};
 use crate::fitted::quantiles::Quantiles;
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind};
 
 const SPEC: Spec = Spec {
     name: "robust_scale",
@@ -127,6 +128,26 @@ impl Fitted for RobustScale {
     ) -> Result<ArrayRef> {
         map_floats(&args[0], prepared, groups, |x, [median, scale]| {
             (x - median) / scale
+        })
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        scaled_sql(&args[0], fit)
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        map_floats(values, prepared, groups, |y, [median, scale]| {
+            y * scale + median
         })
     }
 }

@@ -6,10 +6,11 @@ use datafusion_common::Result;
 
 use crate::arrays::{float_type, only};
 use crate::fitted::moments::Moments;
-use crate::fitted::numbers::{map_floats, read_params, write_params};
+use crate::fitted::numbers::{map_floats, read_params, scaled_sql, write_params};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
+use crate::sql::{Arg, Bind};
 
 const SPEC: Spec = Spec {
     name: "standard_scale",
@@ -116,6 +117,26 @@ impl Fitted for StandardScale {
     ) -> Result<ArrayRef> {
         map_floats(&args[0], prepared, groups, |x, [mean, scale]| {
             (x - mean) / scale
+        })
+    }
+
+    fn sql(&self, args: &[Arg], fit: &StructArray, _bind: &mut Bind<'_>) -> Result<Option<String>> {
+        scaled_sql(&args[0], fit)
+    }
+
+    fn inverse(&self, types: &[DataType]) -> Option<DataType> {
+        Some(types[0].clone())
+    }
+
+    fn invert(
+        &self,
+        values: &ArrayRef,
+        _params: &StructArray,
+        prepared: &Self::Prepared,
+        groups: Groups<'_>,
+    ) -> Result<ArrayRef> {
+        map_floats(values, prepared, groups, |y, [mean, scale]| {
+            y * scale + mean
         })
     }
 }
