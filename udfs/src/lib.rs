@@ -8,6 +8,7 @@
 //! This crate knows Arrow and DataFusion's expressions, never the engine.
 
 pub mod arrays;
+pub mod bigquery;
 pub mod clean;
 pub mod encode;
 pub mod fitted;

@@ -7,7 +7,7 @@ use datafusion_expr::ScalarUDF;
 use crate::fitted::{Fitted, FittedUdf};
 use crate::row_wise::{RowWise, row_wise};
 use crate::spec::Spec;
-use crate::{clean, encode, normalize, random, split};
+use crate::{bigquery, clean, encode, normalize, random, split};
 
 /// A function and how the engine calls it.
 #[derive(Debug, Clone)]
@@ -46,6 +46,7 @@ pub fn functions() -> Vec<Function> {
         encode::functions(),
         split::functions(),
         random::functions(),
+        bigquery::functions(),
     ]
     .concat()
 }

@@ -6,15 +6,16 @@ mod category_values;
 mod count_encode;
 mod cyclic;
 pub mod date_parts;
+pub(crate) mod farm_fingerprint;
 mod hash_bucket;
 mod kmeans_bucketize;
 pub mod names;
 mod ngrams;
 pub mod one_hot;
-mod ordinal_encode;
+pub(crate) mod ordinal_encode;
 mod quantile_bucketize;
 mod spline_features;
-mod terms;
+pub(crate) mod terms;
 mod tokenize;
 mod uniform_bucketize;
 mod vectorize;
@@ -29,6 +30,7 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(cyclic::Cyclic),
         Function::row_wise(hash_bucket::HashBucket),
         Function::row_wise(date_parts::DateParts),
+        Function::row_wise(farm_fingerprint::FarmFingerprint),
         Function::row_wise(ngrams::Ngrams),
         Function::row_wise(tokenize::Tokenize),
         Function::row_wise(vectorize::Vectorize),
