@@ -7,6 +7,7 @@ mod count_encode;
 mod cyclic;
 pub mod date_parts;
 pub(crate) mod farm_fingerprint;
+mod farm_hash;
 mod hash_bucket;
 mod kmeans_bucketize;
 pub mod names;
