@@ -61,10 +61,10 @@ KINDS = {
 
 
 class Bins(KBinsDiscretizer):
-    """KBinsDiscretizer of numbers; ours has the quantile method of numpy's default."""
+    """KBinsDiscretizer that numbers the bins of a column."""
 
-    def __init__(self, strategy):
-        super().__init__(n_bins=4, encode="ordinal", strategy=strategy, quantile_method="linear", subsample=None)
+    def __init__(self, strategy, quantile_method="linear"):
+        super().__init__(n_bins=4, encode="ordinal", strategy=strategy, quantile_method=quantile_method, subsample=None)
 
 
 # expression of ours, imputation before it, scikit-learn's estimator, tolerance
@@ -84,6 +84,7 @@ NUMERIC = [
     ("power_transform({})", "mean", PowerTransformer, 1e-4),
     ("uniform_bucketize({}, 4)", "mean", lambda: Bins("uniform"), 0.0),
     ("quantile_bucketize({}, 4)", "median", lambda: Bins("quantile"), 0.0),
+    ("quantile_bucketize({}, 4, quantile_method => 'inverted_cdf')", "mean", lambda: Bins("quantile", "inverted_cdf"), 0.0),
     ("kmeans_bucketize({}, 4)", "mean", lambda: Bins("kmeans"), 0.0),
 ]
 
