@@ -93,3 +93,68 @@ fn quickstart_gives_ten_rows() -> Outcome {
     assert_eq!(rows.lines().count(), 11, "{rows}");
     Ok(())
 }
+
+/// Runs a pipeline with one and with several threads; its train and test files, which are the same to the byte.
+fn train_and_test(query: &str, folder: &Path) -> Outcome<[String; 2]> {
+    let files = ["train.parquet", "test.parquet"];
+    let mut first: Option<Vec<Vec<u8>>> = None;
+    for threads in ["1", "2", "8"] {
+        let out = format!("out={}", folder.display());
+        let args = ["run", query, "-D", &out, "--threads", threads, "--quiet"];
+        seedbed(&args)?;
+        let bytes = files
+            .iter()
+            .map(|f| fs::read(folder.join(f)))
+            .collect::<Result<Vec<_>, _>>()?;
+        match &first {
+            None => first = Some(bytes),
+            Some(first) => assert!(
+                *first == bytes,
+                "{query}: {threads} threads give other bytes"
+            ),
+        }
+    }
+    let [train, test] = files.map(|f| folder.join(f).display().to_string());
+    let columns = |file: &str| csv(&format!("DESCRIBE SELECT * FROM '{file}'"));
+    let (of_train, of_test) = (columns(&train)?, columns(&test)?);
+    assert_eq!(of_train, of_test, "{query}");
+    let names = of_train.lines().skip(1).filter_map(|l| l.split(',').next());
+    let present: Vec<String> = names.map(|n| format!("\"{n}\" IS NOT NULL")).collect();
+    for file in [&train, &test] {
+        let whole = present.join(" AND ");
+        let sql = format!("SELECT count(*) FROM '{file}' WHERE NOT ({whole})");
+        assert_eq!(csv(&sql)?.lines().nth(1), Some("0"), "{file} has NULLs");
+    }
+    Ok([train, test])
+}
+
+/// The one row that a query gives.
+fn row(sql: &str) -> Outcome<String> {
+    Ok(csv(sql)?.lines().nth(1).unwrap_or_default().to_string())
+}
+
+#[test]
+fn titanic_keeps_the_share_of_survivors() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let [train, test] = train_and_test("queries/titanic.sql", folder.path())?;
+    let counts = "SELECT count(*), sum(survived), sum(age_missing) FROM";
+    assert_eq!(row(&format!("{counts} '{train}'"))?, "1050,360,435");
+    assert_eq!(row(&format!("{counts} '{test}'"))?, "263,90,122");
+    let scaled = "SELECT abs(avg(age)) < 1e-9, abs(stddev_pop(age) - 1) < 1e-9 FROM";
+    assert_eq!(row(&format!("{scaled} '{train}'"))?, "true,true");
+    Ok(())
+}
+
+#[test]
+fn flights_are_split_by_time() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let [train, test] = train_and_test("queries/flights.sql", folder.path())?;
+    // the file goes from January on to October: its order is not that of time
+    let counts = "SELECT count(*), sum(late) FROM";
+    assert_eq!(row(&format!("{counts} '{train}'"))?, "6106,1437");
+    assert_eq!(row(&format!("{counts} '{test}'"))?, "2068,467");
+    let one = "SELECT count(*) FROM";
+    let carriers = "WHERE carrier_ua + carrier_b6 + carrier_ev + carrier_dl + carrier_aa > 1";
+    assert_eq!(row(&format!("{one} '{train}' {carriers}"))?, "0");
+    Ok(())
+}

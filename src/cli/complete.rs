@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow::array::Array;
 use arrow::util::display::array_value_to_string;
 use rustyline::completion::{FilenameCompleter, Pair};
+use seedbed::sql::bigquery;
 use seedbed::{Answer, Seedbed, Statement};
 use tokio::runtime::Handle;
 
@@ -118,6 +119,10 @@ impl Completer {
             && dot.text == "."
             && let Some(qualifier) = qualifier.name()
         {
+            if qualifier.eq_ignore_ascii_case("ml") {
+                let names = bigquery::NAMES.iter().map(|n| n.name);
+                return calls(names, prefix).collect();
+            }
             let relation = scanned
                 .iter()
                 .find(|s| s.name.eq_ignore_ascii_case(&qualifier))
@@ -496,6 +501,7 @@ mod tests {
         assert_eq!(candidates("SELECT ag| FROM people")[0], "age");
         assert_eq!(candidates("SELEC|"), ["SELECT"]);
         assert!(candidates("SELECT rou|").contains(&"round(".to_string()));
+        assert_eq!(candidates("SELECT ML.st|"), ["STANDARD_SCALER("]);
         assert_eq!(candidates(".ti|"), [".timer"]);
         assert_eq!(candidates(".mode ta|"), ["table"]);
         assert!(candidates("SELECT 1 -- fro|").is_empty());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::Documentation;
+use seedbed::sql::bigquery::{self, Name};
 use seedbed_udfs::spec::{Kind, Spec};
 
 use super::nearest::nearest;
@@ -42,6 +43,17 @@ fn list(ctx: &SessionContext, color: bool) -> String {
         let text = format!("  {:<longest$}  {}", spec.name, spec.summary);
         let _ = writeln!(out, "{}", width::cut(&text, line));
     }
+    let _ = writeln!(
+        out,
+        "\n{}",
+        style::paint(color, style::strong(), "BigQuery ML")
+    );
+    let longest = bigquery::NAMES.iter().map(|n| n.name.len()).max();
+    for name in bigquery::NAMES {
+        let (longest, called) = (longest.unwrap_or(0), name.name);
+        let text = format!("  ML.{called:<longest$}  {}", name.summary);
+        let _ = writeln!(out, "{}", width::cut(&text, line));
+    }
     let others = names::functions(ctx).len().saturating_sub(specs.len());
     let _ = writeln!(
         out,
@@ -56,6 +68,9 @@ fn explain(ctx: &SessionContext, name: &str, color: bool) -> Result<String, Stri
     if let Some(spec) = specs.iter().find(|s| s.name.eq_ignore_ascii_case(name)) {
         return Ok(own(spec, color));
     }
+    if let Some(found) = bigquery::find(name) {
+        return Ok(of_bigquery(found, color));
+    }
     let elsewhere: Vec<_> = specs.iter().filter(|s| is_called(s, name)).collect();
     if !elsewhere.is_empty() {
         let texts: Vec<String> = elsewhere.iter().map(|s| own(s, color)).collect();
@@ -66,7 +81,11 @@ fn explain(ctx: &SessionContext, name: &str, color: bool) -> Result<String, Stri
         return Ok(text);
     }
     let functions = names::functions(ctx);
-    let mut candidates: Vec<&str> = functions.iter().map(String::as_str).collect();
+    let ml: Vec<String> = bigquery::NAMES
+        .iter()
+        .map(|n| format!("ML.{}", n.name))
+        .collect();
+    let mut candidates: Vec<&str> = functions.iter().chain(&ml).map(String::as_str).collect();
     candidates.extend(
         specs
             .iter()
@@ -102,6 +121,39 @@ pub fn markdown() -> String {
             let _ = writeln!(out, "\n## {title}\n\n{}", links.join(" · "));
         }
         section(spec, &mut out);
+    }
+    out.push_str(
+        "\n## BigQuery ML\n\n\
+         BigQuery ML's preprocessing functions by their own names, with its defaults: a query with them runs as it is. So does\n\
+         `STRUCT(a AS b)`, and `UNNEST([1, 2]) AS x` in FROM.\n\n\
+         | function | meaning | what of ours it is |\n|---|---|---|\n",
+    );
+    for name in bigquery::NAMES {
+        let ours = match name.ours.split_once(", ") {
+            _ if name.ours.is_empty() => String::new(),
+            Some((call, rest)) if !call.contains('(') => format!("`{call}`, {rest}"),
+            _ => format!("`{}`", name.ours),
+        };
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {ours} |",
+            name.syntax(),
+            escaped(name.summary)
+        );
+    }
+    out
+}
+
+fn of_bigquery(name: &Name, color: bool) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}\n\n  BigQuery ML: {}.",
+        style::paint(color, style::strong(), &name.syntax()),
+        name.summary
+    );
+    if !name.ours.is_empty() {
+        let _ = writeln!(out, "  here {}", name.ours);
     }
     out
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use datafusion::execution::context::SessionContext;
-use seedbed_udfs::spec::{Kind, Spec};
+use seedbed_udfs::spec::{Kind, Spec, Stage};
 
 /// The tables and views, without those of information_schema.
 pub fn tables(ctx: &SessionContext) -> Vec<String> {
@@ -33,6 +33,8 @@ pub fn specs() -> Vec<&'static Spec> {
         .map(|f| f.spec())
         .chain(seedbed::sql::relations::specs())
         .chain(seedbed::sql::selectors::SPECS)
+        // called by their names in BigQuery, under which they are explained
+        .filter(|spec| spec.stage != Stage::BigQuery)
         .collect();
     specs.sort_by_key(|spec| (spec.stage, spec.name));
     specs
@@ -48,7 +50,8 @@ pub fn functions(ctx: &SessionContext) -> Vec<String> {
     names.extend(state.window_functions().keys().cloned());
     names.extend(state.table_functions().keys().cloned());
     // What begins with an underscore is called by rewrites, not by people.
-    names.into_iter().filter(|n| !n.starts_with('_')).collect()
+    let hidden = |n: &String| n.starts_with('_') || n.starts_with("ml_");
+    names.into_iter().filter(|n| !hidden(n)).collect()
 }
 
 /// The functions that stand in FROM.

@@ -259,6 +259,11 @@ pub fn config(options: &Options, memory_limit: Limit) -> Result<SessionConfig> {
     parser.enable_subquery_sort_elimination = false;
     // errors point at the place in the statement
     config.options_mut().sql_parser.collect_spans = true;
+    // Its rule fails on a projection `t.a AS a` below two fields of one call: "duplicate unqualified field name".
+    config
+        .options_mut()
+        .optimizer
+        .enable_leaf_expression_pushdown = false;
     config.options_mut().extensions.insert(Settings {
         seed: options.seed.unwrap_or_default(),
         threads,

@@ -16,6 +16,7 @@ use seedbed_udfs::options::nearest;
 use seedbed_udfs::registry::{Function as Registered, functions};
 use seedbed_udfs::spec::{Kind, Spec};
 
+use super::bigquery;
 use super::expand::EXPANDING;
 use super::ordered;
 use super::relation::{parse_expr, parse_query};
@@ -60,6 +61,10 @@ static RELATIONS: LazyLock<HashMap<&'static str, &'static Spec>> = LazyLock::new
 
 impl VisitorMut for Complete {
     type Break = DataFusionError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DataFusionError> {
+        bigquery::rewrite(query)
+    }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
         let TableFactor::Table {

@@ -1,5 +1,6 @@
 //! Our statements and relation functions: text to logical plan.
 
+pub mod bigquery;
 pub mod calls;
 pub mod expand;
 pub mod leakage;

@@ -9,6 +9,7 @@
 
 pub mod arrays;
 pub mod augment;
+pub mod bigquery;
 pub mod clean;
 pub mod encode;
 pub mod fitted;

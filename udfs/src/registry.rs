@@ -8,7 +8,7 @@ use crate::fitted::{Fitted, FittedUdf};
 use crate::row_wise::{RowWise, row_wise};
 use crate::series::{Ordered, OrderedUdf};
 use crate::spec::Spec;
-use crate::{clean, encode, normalize, random, series, split};
+use crate::{bigquery, clean, encode, normalize, random, series, split};
 
 /// A function and how the engine calls it.
 #[derive(Debug, Clone)]
@@ -60,6 +60,7 @@ pub fn functions() -> Vec<Function> {
         series::functions(),
         split::functions(),
         random::functions(),
+        bigquery::functions(),
     ]
     .concat()
 }

@@ -15,6 +15,8 @@ pub enum Stage {
     Random,
     Synthesize,
     Inspect,
+    /// What calls of BigQuery ML's names stand for, where nothing else does.
+    BigQuery,
 }
 
 impl fmt::Display for Stage {
@@ -30,6 +32,7 @@ impl fmt::Display for Stage {
             Self::Random => "random",
             Self::Synthesize => "synthesize",
             Self::Inspect => "inspect",
+            Self::BigQuery => "BigQuery ML",
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::sql::{Arg, bins, null, text};
 
 /// What the option `output` means.
 pub(super) const OUTPUT: &str = "'index': the bin's number from 0, a BIGINT; 'label': 'bin_1', 'bin_2', ...; \
-     'range': '(-inf, 2)', '[2, 5)', '[5, +inf)'";
+     'range': '(-inf, 2)', '[2, 5)', '[5, +inf)'; 'json': '{\"start\": \"-Infinity\", \"end\": \"2\"}'";
 
 /// The most bins whose edges are worked out.
 const MOST: i64 = 100_000;
@@ -36,17 +36,20 @@ pub(super) enum Output {
     Label,
     /// `(-inf, 2)`, `[2, 5)`, `[5, +inf)`.
     Range,
+    /// `{"start": "-Infinity", "end": "2"}`.
+    Json,
 }
 
 impl Output {
     /// The words of the option `output`.
-    pub(super) const CHOICES: [&'static str; 3] = ["index", "label", "range"];
+    pub(super) const CHOICES: [&'static str; 4] = ["index", "label", "range", "json"];
 
     /// The output of one of [`Self::CHOICES`].
     pub(super) fn of(choice: &str) -> Self {
         match choice {
             "label" => Self::Label,
             "range" => Self::Range,
+            "json" => Self::Json,
             _ => Self::Index,
         }
     }
@@ -55,7 +58,7 @@ impl Output {
     pub(super) fn data_type(self) -> DataType {
         match self {
             Self::Index => DataType::Int64,
-            Self::Label | Self::Range => DataType::Utf8View,
+            Self::Label | Self::Range | Self::Json => DataType::Utf8View,
         }
     }
 
@@ -71,6 +74,14 @@ impl Output {
                         let from = from.map_or("(-inf".to_string(), |e| format!("[{e}"));
                         let to = edges.get(bin).map_or("+inf".to_string(), f64::to_string);
                         format!("{from}, {to})")
+                    }
+                    Self::Json => {
+                        let from = bin.checked_sub(1).and_then(|i| edges.get(i));
+                        let from = from.map_or("-Infinity".to_string(), f64::to_string);
+                        let to = edges
+                            .get(bin)
+                            .map_or("Infinity".to_string(), f64::to_string);
+                        format!(r#"{{"start": "{from}", "end": "{to}"}}"#)
                     }
                 })
             })
@@ -128,7 +139,7 @@ impl Output {
             .flatten()
             .map(|name| match self {
                 Self::Index => name.to_string(),
-                Self::Label | Self::Range => text(name),
+                Self::Label | Self::Range | Self::Json => text(name),
             })
             .collect();
         bins(x, edges, &names)

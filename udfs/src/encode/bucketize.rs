@@ -28,7 +28,7 @@ const SPEC: Spec = Spec {
         Param::option(
             "output",
             "'index'",
-            "'index': 0 for below the first split; 'label': 'bin_1' for it; 'range': '(-inf, 10)'",
+            "'index': 0 for below the first split; 'label': 'bin_1' for it; 'range': '(-inf, 10)'; 'json': '{\"start\": \"-Infinity\", \"end\": \"10\"}'",
         ),
     ],
     variadic: false,
@@ -105,14 +105,14 @@ impl RowWise for Bucketize {
             Some(Some(output)) => (*output).clone(),
             _ => {
                 return plan_err!(
-                    "bucketize: output must be 'index', 'label' or 'range', not a column"
+                    "bucketize: output must be 'index', 'label', 'range' or 'json', not a column"
                 );
             }
         };
         let options = Options::new(&SPEC, vec![ScalarValue::Null, given])?;
         Ok(match output(&options)? {
             Output::Index => DataType::Int64,
-            Output::Label | Output::Range => DataType::Utf8View,
+            Output::Label | Output::Range | Output::Json => DataType::Utf8View,
         })
     }
 
@@ -185,6 +185,18 @@ mod tests {
         let result: Vec<_> = result.as_string_view().iter().collect();
         let (low, middle, high) = (Some("(-inf, 1)"), Some("[1, 2.5)"), Some("[2.5, +inf)"));
         assert_eq!(result, [low, low, middle, middle, middle, high, None, None]);
+        Ok(())
+    }
+
+    #[test]
+    fn ends_as_json() -> Result<()> {
+        let x = Float64Array::from(vec![Some(0.0), Some(1.0), Some(3.0), None]);
+        let result = by(&[1.0, 2.5], column(x), "json")?;
+        let result: Vec<_> = result.as_string_view().iter().collect();
+        let low = Some(r#"{"start": "-Infinity", "end": "1"}"#);
+        let middle = Some(r#"{"start": "1", "end": "2.5"}"#);
+        let high = Some(r#"{"start": "2.5", "end": "Infinity"}"#);
+        assert_eq!(result, [low, middle, high, None]);
         Ok(())
     }
 

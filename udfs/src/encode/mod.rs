@@ -6,18 +6,20 @@ mod category_values;
 mod count_encode;
 mod cyclic;
 pub mod date_parts;
+pub(crate) mod farm_fingerprint;
+mod farm_hash;
 mod feature_cross;
 mod hash_bucket;
 mod kmeans_bucketize;
 pub mod names;
 mod ngrams;
 pub mod one_hot;
-mod ordinal_encode;
+pub(crate) mod ordinal_encode;
 mod polynomial_features;
 mod quantile_bucketize;
 mod spline_features;
 mod target_encode;
-mod terms;
+pub(crate) mod terms;
 mod tokenize;
 mod uniform_bucketize;
 mod vectorize;
@@ -33,6 +35,7 @@ pub fn functions() -> Vec<Function> {
         Function::row_wise(feature_cross::FeatureCross),
         Function::row_wise(hash_bucket::HashBucket),
         Function::row_wise(date_parts::DateParts),
+        Function::row_wise(farm_fingerprint::FarmFingerprint),
         Function::row_wise(ngrams::Ngrams),
         Function::row_wise(polynomial_features::PolynomialFeatures),
         Function::row_wise(tokenize::Tokenize),

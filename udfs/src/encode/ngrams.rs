@@ -1,5 +1,6 @@
 //! `ngrams(tokens, lo, hi)`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -19,7 +20,7 @@ const SPEC: Spec = Spec {
     name: "ngrams",
     stage: Stage::Encode,
     kind: Kind::RowWise,
-    summary: "The sequences of lo to hi words that follow one another in a list of words: a list of texts, the short ones first.",
+    summary: "The sequences of lo to hi words that follow one another in a list of words: a list of texts.",
     params: &[
         Param::data(
             "tokens",
@@ -28,13 +29,18 @@ const SPEC: Spec = Spec {
         Param::required("lo", "how many words the shortest sequences have"),
         Param::required("hi", "how many words the longest sequences have"),
         Param::option("separator", "' '", "what stands between words"),
+        Param::option(
+            "order",
+            "'length'",
+            "'length': the short ones first, as in scikit-learn; 'position': those of the first word first, as in BigQuery",
+        ),
     ],
     variadic: false,
     examples: &[Example {
         sql: "SELECT ngrams(tokenize('to be or not'), 1, 2), ngrams(['a', 'b', 'c'], 2, 3, separator => '#')",
         result: "\"[to, be, or, not, to be, be or, or not]\",\"[a#b, b#c, a#b#c]\"",
     }],
-    source: "scikit-learn's ngram_range, in its order; arguments as of BigQuery's ML.NGRAMS",
+    source: "scikit-learn's ngram_range; BigQuery's ML.NGRAMS",
     also: &[
         "ML.NGRAMS",
         "sklearn.feature_extraction.text.CountVectorizer",
@@ -44,6 +50,11 @@ const SPEC: Spec = Spec {
 
 #[derive(Debug)]
 pub struct Ngrams;
+
+/// Whether the sequences of the first word come first.
+fn by_position(options: &Options) -> Result<bool> {
+    Ok(options.choice("order", &["length", "position"])? == "position")
+}
 
 fn range(options: &Options) -> Result<(usize, usize)> {
     let lo = options.integer("lo", 1)?;
@@ -86,6 +97,7 @@ impl RowWise for Ngrams {
 
     fn check(&self, options: &Options) -> Result<()> {
         options.text("separator")?;
+        by_position(options)?;
         range(options).map(|_| ())
     }
 
@@ -93,6 +105,10 @@ impl RowWise for Ngrams {
         let options = args.options()?;
         let (lo, hi) = range(&options)?;
         let separator = options.text("separator")?;
+        let push = match by_position(&options)? {
+            true => push_by_position,
+            false => push_by_length,
+        };
         let tokens = args.array(0)?;
         let lists = tokens.as_list::<i32>();
         let words = lists.values().as_string_view();
@@ -103,7 +119,7 @@ impl RowWise for Ngrams {
             if lists.is_valid(row) {
                 let ends = &lists.value_offsets()[row..row + 2];
                 let words = words.slice(ends[0] as usize, (ends[1] - ends[0]) as usize);
-                push_ngrams(&words, lo, hi, &separator, &mut out)?;
+                push(&words, lo..=hi, &separator, &mut out)?;
             }
             offsets.push(offset(&SPEC, out.len())?);
         }
@@ -120,15 +136,14 @@ impl RowWise for Ngrams {
     }
 }
 
-fn push_ngrams(
+fn push_by_length(
     words: &StringViewArray,
-    lo: usize,
-    hi: usize,
+    lengths: RangeInclusive<usize>,
     separator: &str,
     out: &mut StringViewBuilder,
 ) -> Result<()> {
     let mut ngram = String::new();
-    for n in lo..=hi.min(words.len()) {
+    for n in *lengths.start()..=(*lengths.end()).min(words.len()) {
         for first in 0..=words.len() - n {
             let range = first..first + n;
             if range.clone().any(|i| words.is_null(i)) {
@@ -147,6 +162,32 @@ fn push_ngrams(
     Ok(())
 }
 
+fn push_by_position(
+    words: &StringViewArray,
+    lengths: RangeInclusive<usize>,
+    separator: &str,
+    out: &mut StringViewBuilder,
+) -> Result<()> {
+    let mut ngram = String::new();
+    for first in 0..words.len() {
+        ngram.clear();
+        let most = (*lengths.end()).min(words.len() - first);
+        for (i, n) in (first..).zip(1..=most) {
+            if words.is_null(i) {
+                break;
+            }
+            if i > first {
+                ngram.push_str(separator);
+            }
+            ngram.push_str(words.value(i));
+            if lengths.contains(&n) {
+                out.try_append_value(&ngram)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::{FixedSizeListArray, LargeListArray, StringArray};
@@ -157,7 +198,22 @@ mod tests {
     use crate::testing::{call, column, constant, empty, error, list, null, texts};
 
     fn of(tokens: ColumnarValue, lo: i64, hi: i64) -> Result<Vec<Option<String>>> {
-        let args = [tokens, constant(lo), constant(hi), constant("-")];
+        ordered(tokens, lo, hi, "length")
+    }
+
+    fn ordered(
+        tokens: ColumnarValue,
+        lo: i64,
+        hi: i64,
+        order: &str,
+    ) -> Result<Vec<Option<String>>> {
+        let args = [
+            tokens,
+            constant(lo),
+            constant(hi),
+            constant("-"),
+            constant(order),
+        ];
         let result = call(Ngrams, &args)?;
         let lists = result.as_list::<i32>().iter();
         Ok(lists
@@ -188,6 +244,24 @@ mod tests {
         let gap = words([Some("a"), Some("b"), None, Some("c")]);
         assert_eq!(of(gap, 1, 2)?, [Some("a b c a-b".to_string())]);
         assert_eq!(of(words([]), 1, 2)?, [Some(String::new())]);
+        Ok(())
+    }
+
+    #[test]
+    fn sequences_by_position() -> Result<()> {
+        let abcd = [Some("a"), Some("b"), Some("c"), Some("d")];
+        for (lo, hi, expected) in [
+            (1, 1, "a b c d"),
+            (2, 3, "a-b a-b-c b-c b-c-d c-d"),
+            (4, i64::MAX, "a-b-c-d"),
+            (5, 9, ""),
+        ] {
+            let expected = [Some(expected.to_string())];
+            assert_eq!(ordered(words(abcd), lo, hi, "position")?, expected);
+        }
+        let gap = words([Some("a"), Some("b"), None, Some("c")]);
+        let expected = [Some("a a-b b c".to_string())];
+        assert_eq!(ordered(gap, 1, 2, "position")?, expected);
         Ok(())
     }
 
@@ -239,7 +313,13 @@ mod tests {
         let failed = |tokens, lo: i64, hi: i64| {
             error(call(
                 Ngrams,
-                &[tokens, constant(lo), constant(hi), constant(" ")],
+                &[
+                    tokens,
+                    constant(lo),
+                    constant(hi),
+                    constant(" "),
+                    constant("length"),
+                ],
             ))
         };
         for (message, expected) in [

@@ -294,12 +294,12 @@ pub(super) fn unknown<T>(spec: &Spec, array: &ArrayRef, row: usize, instead: &st
 }
 
 /// A list type whose items may be NULL.
-pub(super) fn list_of(item: &DataType) -> DataType {
+pub(crate) fn list_of(item: &DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(item.clone(), true)))
 }
 
 /// A list a group.
-pub(super) fn lists(t: &DataType, items: &[ArrayRef]) -> Result<ArrayRef> {
+pub(crate) fn lists(t: &DataType, items: &[ArrayRef]) -> Result<ArrayRef> {
     let offsets = OffsetBuffer::from_lengths(items.iter().map(|i| i.len()));
     let parts: Vec<&dyn Array> = items.iter().map(AsRef::as_ref).collect();
     let values = if parts.is_empty() {

@@ -7,7 +7,7 @@ use datafusion_common::Result;
 use super::bins::{self, Bins, Output};
 use crate::arrays::{float_type, only};
 use crate::fitted::numbers::{list_field, write_lists};
-use crate::fitted::quantiles::Quantiles;
+use crate::fitted::quantiles::{Method, QUANTILE_METHOD, Quantiles};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -24,6 +24,7 @@ const SPEC: Spec = Spec {
         Param::data("x", "a number"),
         Param::option("n", "10", "the number of bins, at least 2"),
         Param::option("output", "'index'", bins::OUTPUT),
+        QUANTILE_METHOD,
     ],
     variadic: false,
     examples: &[
@@ -36,7 +37,7 @@ const SPEC: Spec = Spec {
             result: "\"(-inf, 2.5)\"\n\"(-inf, 2.5)\"\n\"[2.5, +inf)\"\n\"[2.5, +inf)\"",
         },
     ],
-    source: "scikit-learn's KBinsDiscretizer(strategy='quantile', quantile_method='linear'); quantiles are exact",
+    source: "scikit-learn's KBinsDiscretizer(strategy='quantile', quantile_method='linear' or 'inverted_cdf'); quantiles are exact",
     also: &[
         "sklearn.preprocessing.KBinsDiscretizer",
         "pandas.qcut",
@@ -46,11 +47,12 @@ const SPEC: Spec = Spec {
     ],
 };
 
-/// `quantile_bucketize(x, n => 10, output => 'index') OVER (...)`.
+/// `quantile_bucketize(x, n => 10, output => 'index', quantile_method => 'linear') OVER (...)`.
 #[derive(Debug, Clone)]
 pub struct QuantileBucketize {
     n: u32,
     output: Output,
+    method: Method,
 }
 
 impl Fitted for QuantileBucketize {
@@ -68,6 +70,7 @@ impl Fitted for QuantileBucketize {
         Ok(Self {
             n,
             output: Output::of(options.choice("output", &Output::CHOICES)?),
+            method: Method::new(options)?,
         })
     }
 
@@ -93,7 +96,7 @@ impl Fitted for QuantileBucketize {
         let mut fractions: Vec<f64> = (0..self.n).map(|i| f64::from(i) * step / 100.0).collect();
         fractions.push(1.0);
         let edges = states.into_iter().map(|mut state| {
-            let mut edges = state.quantiles(&fractions)?;
+            let mut edges = state.quantiles_by(&fractions, self.method)?;
             edges.dedup();
             Some(edges)
         });

@@ -104,7 +104,7 @@ const TF_IDF: Spec = Spec {
 };
 
 /// The type a list is cast to, its items as categories.
-fn coerce(spec: &Spec, types: &[DataType], text: bool) -> Result<Vec<DataType>> {
+pub(crate) fn coerce(spec: &Spec, types: &[DataType], text: bool) -> Result<Vec<DataType>> {
     let param = spec.params[0].name;
     let item = |t: &DataType| {
         if text && !is_text(t) {
@@ -135,7 +135,8 @@ fn coerce(spec: &Spec, types: &[DataType], text: bool) -> Result<Vec<DataType>> 
     Ok(vec![t])
 }
 
-fn item_type(list: &DataType) -> Result<&DataType> {
+/// The type of a list's items.
+pub(crate) fn item_type(list: &DataType) -> Result<&DataType> {
     match list {
         DataType::List(f) | DataType::LargeList(f) => Ok(f.data_type()),
         other => internal_err!("lists are expected, not {other}"),
@@ -143,15 +144,15 @@ fn item_type(list: &DataType) -> Result<&DataType> {
 }
 
 /// The items of a column of lists, side by side.
-struct Items {
-    items: ArrayRef,
+pub(crate) struct Items {
+    pub(crate) items: ArrayRef,
     /// Where the items of each row end; a NULL row has none.
-    ends: Vec<usize>,
-    nulls: Option<NullBuffer>,
+    pub(crate) ends: Vec<usize>,
+    pub(crate) nulls: Option<NullBuffer>,
 }
 
 impl Items {
-    fn of(array: &ArrayRef) -> Result<Self> {
+    pub(crate) fn of(array: &ArrayRef) -> Result<Self> {
         let nulls = array.nulls().filter(|n| n.null_count() > 0).cloned();
         let (items, offsets): (_, Vec<usize>) = match array.data_type() {
             DataType::List(_) => {
@@ -196,7 +197,7 @@ impl Items {
     }
 
     /// The first occurrence in its row of each item that is not missing.
-    fn distinct(&self) -> Result<ArrayRef> {
+    pub(crate) fn distinct(&self) -> Result<ArrayRef> {
         let mut seen = Counts::new(self.items.data_type())?;
         seen.update(&[Arc::clone(&self.items)])?;
         let (values, _) = seen.sorted()?;
@@ -443,14 +444,23 @@ fn places(
         .iter()
         .map(|v| v.as_ref().map(|v| &v.lookup))
         .collect();
+    item_codes(items, &lookups, groups)
+}
+
+/// The code of each item by the look-up of its row's group.
+pub(crate) fn item_codes(
+    items: &Items,
+    lookups: &[Option<&Lookup>],
+    groups: Groups<'_>,
+) -> Result<Vec<u32>> {
     match groups {
-        Groups::One => Lookup::codes_by_group(&lookups, &items.items, groups),
+        Groups::One => Lookup::codes_by_group(lookups, &items.items, groups),
         Groups::Each(index) => {
             let mut of_items = Vec::with_capacity(items.items.len());
             for (end, group) in items.ends.iter().zip(index) {
                 of_items.resize(*end, *group);
             }
-            Lookup::codes_by_group(&lookups, &items.items, Groups::Each(&of_items))
+            Lookup::codes_by_group(lookups, &items.items, Groups::Each(&of_items))
         }
     }
 }

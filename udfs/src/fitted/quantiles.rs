@@ -1,11 +1,15 @@
-//! Exact quantiles, by numpy's linear interpolation.
+//! Exact quantiles, by numpy's linear interpolation or as values that were seen.
 //!
 //! Whole numbers within a narrow range are counted in an array, other values in a hash table while the
 //! distinct ones are few, so that the number of rows does not matter; beyond that, further values are kept
 //! as they are. Which value went where depends on the order of the rows, what is read from the whole does not.
 
+use datafusion_common::Result;
+
 use super::numbers::{Numbers, Reader};
 use super::table::Table;
+use crate::options::Options;
+use crate::spec::Param;
 
 /// Distinct values that are counted; a table of so many has 2 MiB.
 const COUNTED: usize = 65_536;
@@ -16,6 +20,33 @@ const TRIED: u64 = 8192;
 const CHUNK: usize = 1024;
 /// 1.5 * 2^52: adding and taking it away again rounds to a whole number.
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
+
+/// The option that says what a quantile between two values is.
+pub const QUANTILE_METHOD: Param = Param::option(
+    "quantile_method",
+    "'linear'",
+    "what a quantile between two values is: 'linear': in proportion between them; 'inverted_cdf': the smallest value \
+     that so many values do not exceed, as in BigQuery",
+);
+
+/// What a quantile between two values is, by numpy's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    #[default]
+    Linear,
+    InvertedCdf,
+}
+
+impl Method {
+    /// Reads the option [`QUANTILE_METHOD`].
+    pub fn new(options: &Options) -> Result<Self> {
+        let choice = options.choice(QUANTILE_METHOD.name, &["linear", "inverted_cdf"])?;
+        Ok(match choice {
+            "inverted_cdf" => Self::InvertedCdf,
+            _ => Self::Linear,
+        })
+    }
+}
 
 /// All numbers seen but NaN, as counts of values; an infinity is one beyond all others.
 #[derive(Debug, Clone, Default)]
@@ -127,16 +158,21 @@ pub fn of_order_key(key: i64) -> f64 {
 impl Quantiles {
     /// The quantiles at `fractions`, each within 0..=1; `None` if nothing was seen.
     pub fn quantiles(&mut self, fractions: &[f64]) -> Option<Vec<f64>> {
+        self.quantiles_by(fractions, Method::Linear)
+    }
+
+    /// [`Self::quantiles`] by a method.
+    pub fn quantiles_by(&mut self, fractions: &[f64], method: Method) -> Option<Vec<f64>> {
         let counted = self.whole.rows + self.rows;
         if counted == 0 && self.plain.is_empty() {
             return None;
         }
         if self.plain.is_empty() {
-            return Some(of_counted(&self.sorted(), counted, fractions));
+            return Some(of_counted(&self.sorted(), counted, fractions, method));
         }
         if counted <= self.plain.len() as u64 {
             self.expand();
-            return Some(of_plain(&mut self.plain, fractions));
+            return Some(of_plain(&mut self.plain, fractions, method));
         }
         // a full table that stands for many rows: counting all of it is cheaper than writing it out
         self.plain.sort_unstable();
@@ -148,7 +184,7 @@ impl Quantiles {
         );
         all.sort_unstable();
         let total = counted + self.plain.len() as u64;
-        Some(of_counted(&all, total, fractions))
+        Some(of_counted(&all, total, fractions, method))
     }
 
     /// The median of the distances from `center`: the MAD, if `center` is the median.
@@ -231,12 +267,15 @@ impl Quantiles {
 }
 
 /// The two neighbours of the place of a quantile among `n` sorted values, and how far it is between them.
-pub(crate) fn place(n: u64, fraction: f64) -> (u64, u64, f64) {
+pub(crate) fn place(n: u64, fraction: f64, method: Method) -> (u64, u64, f64) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "numpy computes it in floats too"
     )]
-    let at = (n - 1) as f64 * fraction;
+    let at = match method {
+        Method::Linear => (n - 1) as f64 * fraction,
+        Method::InvertedCdf => ((n as f64 * fraction).ceil() - 1.0).max(0.0),
+    };
     let below = at.floor();
     #[expect(
         clippy::cast_possible_truncation,
@@ -264,7 +303,7 @@ pub(crate) fn between(a: f64, b: f64, t: f64) -> f64 {
     }
 }
 
-fn of_counted(sorted: &[(i64, u64)], total: u64, fractions: &[f64]) -> Vec<f64> {
+fn of_counted(sorted: &[(i64, u64)], total: u64, fractions: &[f64], method: Method) -> Vec<f64> {
     let ends: Vec<u64> = sorted
         .iter()
         .scan(0, |end, (_, n)| {
@@ -276,16 +315,16 @@ fn of_counted(sorted: &[(i64, u64)], total: u64, fractions: &[f64]) -> Vec<f64> 
     fractions
         .iter()
         .map(|fraction| {
-            let (lower, upper, t) = place(total, *fraction);
+            let (lower, upper, t) = place(total, *fraction, method);
             between(value(lower), value(upper), t)
         })
         .collect()
 }
 
-fn of_plain(values: &mut [i64], fractions: &[f64]) -> Vec<f64> {
+fn of_plain(values: &mut [i64], fractions: &[f64], method: Method) -> Vec<f64> {
     let places: Vec<_> = fractions
         .iter()
-        .map(|fraction| place(values.len() as u64, *fraction))
+        .map(|fraction| place(values.len() as u64, *fraction, method))
         .collect();
     let mut ranks: Vec<usize> = places
         .iter()
@@ -464,6 +503,29 @@ mod tests {
             Some(vec![low, high])
         );
         assert_eq!(of(&[high, high, 1.0]).median_distance(high), Some(0.0));
+    }
+
+    #[test]
+    fn inverted_cdf() {
+        // numpy.quantile(x, q, method="inverted_cdf")
+        let fractions = [0.0, 0.25, 0.3, 0.5, 0.75, 1.0];
+        let expected = Some(vec![-3.0, 1.0, 1.0, 2.0, 4.0, 5.0]);
+        let mut whole = of(&[4.0, 1.0, -3.0, 2.0, 5.0, 3.0]);
+        assert_eq!(
+            whole.quantiles_by(&fractions, Method::InvertedCdf),
+            expected
+        );
+        let mut plain = Quantiles {
+            plain: [4.0, 1.0, -3.0, 2.0, 5.0, 3.0].map(order_key).to_vec(),
+            ..Quantiles::default()
+        };
+        assert_eq!(
+            plain.quantiles_by(&fractions, Method::InvertedCdf),
+            expected
+        );
+        let mut one = of(&[7.5]);
+        let all = Some(vec![7.5; 6]);
+        assert_eq!(one.quantiles_by(&fractions, Method::InvertedCdf), all);
     }
 
     #[test]

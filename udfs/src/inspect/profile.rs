@@ -16,7 +16,7 @@ use datafusion_common::{Result, exec_err};
 use crate::fitted::State;
 use crate::fitted::counts::{BatchKeys, Counts, for_each_valid, of_small_keys};
 use crate::fitted::moments::Moments;
-use crate::fitted::quantiles::{between, place};
+use crate::fitted::quantiles::{Method, between, place};
 use crate::fitted::table::Table;
 use crate::table::{Host, Rows, TableFunction, TableKernel, in_parallel};
 
@@ -415,7 +415,7 @@ impl Told {
             .collect();
         let value = |rank: u64| values[ends.partition_point(|end| *end <= rank)];
         self.quartiles = Some([0.25, 0.5, 0.75].map(|q| {
-            let (lower, upper, t) = place(self.present, q);
+            let (lower, upper, t) = place(self.present, q, Method::Linear);
             between(value(lower), value(upper), t)
         }));
         self.histogram = histogram(values, counts);

@@ -7,7 +7,7 @@ use datafusion_common::{Result, plan_err};
 use super::min_max_scale::is_constant;
 use crate::arrays::{float_type, only};
 use crate::fitted::numbers::{map_floats, read_params, scaled_sql, write_params};
-use crate::fitted::quantiles::Quantiles;
+use crate::fitted::quantiles::{Method, QUANTILE_METHOD, Quantiles};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -30,13 +30,14 @@ const SPEC: Spec = Spec {
             "true",
             "whether to divide by the quantiles' distance",
         ),
+        QUANTILE_METHOD,
     ],
     variadic: false,
     examples: &[Example {
         sql: "SELECT robust_scale(x) OVER () FROM (VALUES (1), (2), (3), (4), (1000)) AS t(x)",
         result: "-1.0\n-0.5\n0.0\n0.5\n498.5",
     }],
-    source: "scikit-learn's RobustScaler; quantiles are exact, with numpy's linear interpolation",
+    source: "scikit-learn's RobustScaler; quantiles are exact, with numpy's interpolation",
     also: &[
         "sklearn.preprocessing.RobustScaler",
         "ML.ROBUST_SCALER (BigQuery)",
@@ -44,13 +45,15 @@ const SPEC: Spec = Spec {
     ],
 };
 
-/// `robust_scale(x, q_lo => 0.25, q_hi => 0.75, with_centering => true, with_scaling => true) OVER (...)`.
+/// `robust_scale(x, q_lo => 0.25, q_hi => 0.75, with_centering => true, with_scaling => true,
+/// quantile_method => 'linear') OVER (...)`.
 #[derive(Debug, Clone)]
 pub struct RobustScale {
     q_lo: f64,
     q_hi: f64,
     with_centering: bool,
     with_scaling: bool,
+    method: Method,
 }
 
 impl Fitted for RobustScale {
@@ -74,6 +77,7 @@ impl Fitted for RobustScale {
             q_hi,
             with_centering: options.bool("with_centering")?,
             with_scaling: options.bool("with_scaling")?,
+            method: Method::new(options)?,
         })
     }
 
@@ -100,7 +104,7 @@ impl Fitted for RobustScale {
         let rows: Vec<_> = states
             .into_iter()
             .map(|mut state| {
-                let quantiles = state.quantiles(&[self.q_lo, 0.5, self.q_hi])?;
+                let quantiles = state.quantiles_by(&[self.q_lo, 0.5, self.q_hi], self.method)?;
                 let [lo, median, hi] = quantiles[..] else {
                     return None;
                 };
