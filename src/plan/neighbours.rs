@@ -20,6 +20,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{
     DFSchema, DFSchemaRef, DataFusionError, Result, exec_datafusion_err, internal_err,
+    resources_datafusion_err,
 };
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -557,11 +558,10 @@ fn hold(search: &Search, held: &Mutex<MemoryReservation>, bytes: usize) -> Resul
             Task::Impute(..) => "limit the rows that give values with donors => 10000",
             Task::Oversample(..) | Task::Edit(..) => "name fewer columns, take a sample of the rows",
         };
-        let text = format!(
-            "{}: the rows to search for neighbours are held in memory, and there is no more of it; {help}, or give more with --memory-limit",
+        resources_datafusion_err!(
+            "{} holds the rows to search for neighbours in memory, and has no more of it. Give more with --memory-limit, or {help}. {error}",
             search.name
-        );
-        DataFusionError::Context(text, Box::new(error))
+        )
     })
 }
 
@@ -628,4 +628,71 @@ fn draw(
         })
         .collect::<Result<Vec<_>>>()?;
     with_columns(schema, columns, n)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{Answer, Options, Seedbed};
+
+    async fn count(memory_limit: Option<usize>, sql: &str) -> Result<usize> {
+        let seedbed = Seedbed::open(Options {
+            memory_limit,
+            threads: Some(2),
+            ..Default::default()
+        })?;
+        let statements = seedbed.split(sql)?;
+        let Answer::Rows { mut rows, .. } = seedbed.run(&statements[0]).await? else {
+            return internal_err!("no rows");
+        };
+        let mut n = 0;
+        while let Some(batch) = rows.try_next().await? {
+            n += batch.num_rows();
+        }
+        Ok(n)
+    }
+
+    const ROWS: &str =
+        "(SELECT CAST(value AS DOUBLE) AS x, value % 100 = 0 AS y FROM generate_series(1, 300000))";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn rows_that_stream_are_not_held() -> Result<()> {
+        let sql = format!("SELECT x FROM smote({ROWS}, label => y)");
+        assert_eq!(count(Some(8 << 20), &sql).await?, 594_000);
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn too_little_memory_is_a_clear_error() {
+        for (call, help) in [
+            ("tomek_links", "label => y"),
+            ("impute_knn", "columns => [x]"),
+        ] {
+            let sql = format!("SELECT x FROM {call}({ROWS}, {help})");
+            let error = count(Some(4 << 20), &sql).await.map_err(|e| e.to_string());
+            let expected = format!("{call} holds the rows to search for neighbours in memory");
+            assert!(
+                error.as_ref().is_err_and(|e| e.contains(&expected)),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_one_waits_for_a_search_that_is_dropped() -> Result<()> {
+        // all pairs of 100,000 rows whose many columns keep none out
+        let columns: Vec<String> = (0..24)
+            .map(|i| format!("random_uniform(0, 1, random_key({i}, value)) AS x{i}"))
+            .collect();
+        let sql = format!(
+            "SELECT * FROM edited_nearest_neighbours((SELECT {}, value % 2 AS y FROM generate_series(1, 100000)), label => y, strategy => 'all')",
+            columns.join(", ")
+        );
+        let start = Instant::now();
+        let ended = tokio::time::timeout(Duration::from_millis(500), count(None, &sql)).await;
+        assert!(ended.is_err() && start.elapsed() < Duration::from_secs(5));
+        Ok(())
+    }
 }

@@ -238,13 +238,13 @@ pub fn oversampled(call: &Call<'_>, columns: &Columns, method: Method) -> Result
         Method::Borderline { .. } | Method::Adasyn => "",
     };
     let node = call.node();
+    // the left side of a join is the one that is held
     let sql = format!(
         "SELECT {all}, false AS is_synthetic FROM {table}
          UNION ALL
          SELECT *, true AS is_synthetic FROM {node}((
              SELECT {listed}, w.wanted AS {number}
-             FROM {table} AS r
-             JOIN (
+             FROM (
                  SELECT class, wanted
                  FROM (
                      SELECT class, {wanted} AS wanted
@@ -252,6 +252,7 @@ pub fn oversampled(call: &Call<'_>, columns: &Columns, method: Method) -> Result
                  )
                  {only}
              ) AS w
+             JOIN {table} AS r
              ON r.{label} IS NOT DISTINCT FROM w.class
          ))"
     );

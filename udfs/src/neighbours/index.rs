@@ -686,28 +686,56 @@ mod tests {
             (500, 4, 1, 100, true),
         ] {
             let Gathered { rows, .. } = table(n, numbers, categories, missing, coarse)?;
-            let ranks = 0..n as u32;
-            let index = Index::new(&rows, ranks.clone(), usize::MAX, 2.5);
-            for k in [1, 5, 100] {
-                let mut queries = Queries::default();
-                for rank in ranks.clone() {
-                    index.query(&mut queries, rows.numbers(rank), rows.categories(rank));
-                }
-                let mut nearest: Vec<_> = ranks.clone().map(|r| Nearest::except(k, r)).collect();
-                index.search(&queries, &mut nearest);
-                for (rank, nearest) in ranks.clone().zip(&nearest).step_by(13) {
-                    let others = ranks.clone().filter(|r| *r != rank);
-                    let mut expected: Vec<(f64, u32)> =
-                        others.map(|r| (all(&index, &rows, rank, r), r)).collect();
-                    expected.retain(|e| !e.0.is_nan());
-                    expected.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                    expected.truncate(k);
-                    let found: Vec<_> = nearest.found.iter().map(|f| (f.0, f.1)).collect();
-                    assert_eq!(found, expected, "{n} rows, {numbers} numbers, row {rank}");
-                }
-            }
+            compare(&rows);
         }
         Ok(())
+    }
+
+    #[test]
+    fn single_precision_is_not_enough_and_no_harm() -> Result<()> {
+        let mut rng = key::rng(5);
+        let mut column = |offset: f64, step: f64, outlier: f64| {
+            let mut values: Vec<f64> = (0..600)
+                .map(|_| offset + (rng.next_u64() % 1000) as f64 * step)
+                .collect();
+            values[77] = outlier;
+            floats(values)
+        };
+        let columns = [
+            column(1e9, 1e-3, 1e9),
+            column(-1e12, 0.01, f64::NAN),
+            column(0.0, 1e-30, 0.0),
+            column(0.0, 1.0, 1e30),
+        ];
+        for n in 1..=columns.len() {
+            let Gathered { rows, .. } = gathered(n, 0, false, false, &columns[..n])?;
+            compare(&rows);
+        }
+        Ok(())
+    }
+
+    fn compare(rows: &Rows) {
+        let ranks = 0..rows.len() as u32;
+        let index = Index::new(rows, ranks.clone(), usize::MAX, 2.5);
+        for k in [1, 5, 100] {
+            let mut queries = Queries::default();
+            for rank in ranks.clone() {
+                index.query(&mut queries, rows.numbers(rank), rows.categories(rank));
+            }
+            let mut nearest: Vec<_> = ranks.clone().map(|r| Nearest::except(k, r)).collect();
+            index.search(&queries, &mut nearest);
+            for (rank, nearest) in ranks.clone().zip(&nearest).step_by(13) {
+                let others = ranks.clone().filter(|r| *r != rank);
+                let mut expected: Vec<(f64, u32)> =
+                    others.map(|r| (all(&index, rows, rank, r), r)).collect();
+                expected.retain(|e| !e.0.is_nan());
+                expected.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+                expected.truncate(k);
+                let found: Vec<_> = nearest.found.iter().map(|f| (f.0, f.1)).collect();
+                let shape = (rows.len(), rows.number_columns());
+                assert_eq!(found, expected, "{shape:?} rows and numbers, row {rank}");
+            }
+        }
     }
 
     #[test]
