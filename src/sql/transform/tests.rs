@@ -94,7 +94,7 @@ const SELECTS: [&str; 12] = [
      robust_scale(age) OVER () AS g, zscore(years, ddof => 1) OVER () AS h, robust_zscore(odd) OVER () AS i",
     "quantile_transform(age, n_quantiles => 30) OVER () AS a, quantile_transform(narrow, output => 'normal', n_quantiles => 30) OVER () AS b,
      quantile_transform(years, output => 'normal') OVER () AS c, power_transform(age) OVER () AS d, power_transform(age - 30) OVER () AS e,
-     power_transform(age + 1, method => 'box-cox', standardize => false) OVER () AS f",
+     power_transform(age + 1, method => 'box-cox', standardize => false) OVER () AS f, quantile_transform(odd, n_quantiles => 1) OVER () AS g",
     "impute(age) OVER () AS a, impute(odd, 'median') OVER () AS b, impute(narrow, 'zero') OVER () AS c, impute(class, 'mode') OVER () AS d,
      impute(null_if(sex, ['Male']), 'constant', value => 'it''s') OVER () AS e, impute(day, 'min') OVER () AS f,
      impute(alive, 'mode') OVER () AS g, impute(years, 'max') OVER () AS h",

@@ -148,6 +148,11 @@ impl Fitted for QuantileTransform {
             return Ok(Some(null(t)));
         }
         let x = bind(args[0].number());
+        // one quantile has no share above it
+        if quantiles.len() == 1 && !self.normal {
+            let least = [(format!("{x} IS NOT NULL"), number(0.0))];
+            return Ok(Some(rounded(case(least, None), t)));
+        }
         let Some(share) = share_sql(&x, &quantiles) else {
             return Ok(None);
         };
