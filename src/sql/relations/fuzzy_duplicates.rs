@@ -128,7 +128,7 @@ impl Relation for FuzzyDuplicates {
             );
         }
         let rows = call.input(0)?.clone();
-        // the clusters are joined to the rows they were found in
+        // the clusters are held while the rows they were found in pass
         let rows = if pairs || is_cheap(&rows)? {
             rows
         } else {
@@ -151,8 +151,8 @@ impl Relation for FuzzyDuplicates {
         let [of] = free(&call.columns(0), ["of"]);
         Ok(Expansion::Sql(format!(
             "SELECT {table}.*, {of}.cluster_id, {of}.cluster_size, {of}.canonical, {of}.similarity
-             FROM {rows} AS {table}
-             LEFT JOIN {found} AS {of} ON CAST({table}.{column} AS VARCHAR) = {of}.value"
+             FROM {found} AS {of}
+             RIGHT JOIN {rows} AS {table} ON CAST({table}.{column} AS VARCHAR) = {of}.value"
         )))
     }
 }
