@@ -11,7 +11,7 @@ use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
 use super::super::relation::{Call, Expansion, Relation};
 use super::{check_added, free};
-use crate::plan::TableNode;
+use crate::plan::{Spool, TableNode, is_cheap};
 
 const SPEC: Spec = Spec {
     name: "fuzzy_duplicates",
@@ -127,7 +127,14 @@ impl Relation for FuzzyDuplicates {
                 SPEC.name
             );
         }
-        let input = LogicalPlanBuilder::from(call.input(0)?.clone())
+        let rows = call.input(0)?.clone();
+        // the clusters are held while the rows they were found in pass
+        let rows = if pairs || is_cheap(&rows)? {
+            rows
+        } else {
+            Spool::over(rows)
+        };
+        let input = LogicalPlanBuilder::from(rows.clone())
             .project([cast(expr, DataType::Utf8View).alias("value")])?
             .build()?;
         let found = TableNode::over(Arc::new(kernel), input)?;
@@ -140,11 +147,12 @@ impl Relation for FuzzyDuplicates {
         )?;
         let table = call.table(0);
         let found = call.planned(found);
+        let rows = call.planned(rows);
         let [of] = free(&call.columns(0), ["of"]);
         Ok(Expansion::Sql(format!(
             "SELECT {table}.*, {of}.cluster_id, {of}.cluster_size, {of}.canonical, {of}.similarity
-             FROM {table}
-             LEFT JOIN {found} AS {of} ON CAST({table}.{column} AS VARCHAR) = {of}.value"
+             FROM {found} AS {of}
+             RIGHT JOIN {rows} AS {table} ON CAST({table}.{column} AS VARCHAR) = {of}.value"
         )))
     }
 }

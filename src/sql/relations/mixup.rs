@@ -55,8 +55,8 @@ const SPEC: Spec = Spec {
             result: "300,true,true,true",
         },
         Example {
-            sql: "SELECT round(x, 3), kind_a, kind_b, round(lambda, 3) FROM mixup((SELECT * FROM (VALUES (1.0, 'a'), (2.0, 'b')) AS t(x, kind)), label => kind, alpha => 1, n => 2, seed => 3) ORDER BY lambda",
-            result: "",
+            sql: "SELECT round(x, 3), kind_a, kind_b, round(lambda, 3) FROM mixup((SELECT * FROM (VALUES (1.0, 'a'), (2.0, 'b')) AS t(x, kind)), label => kind, alpha => 1, n => 2, seed => 1) ORDER BY lambda",
+            result: "1.45,b,a,0.45\n1.23,a,b,0.77",
         },
     ],
     source: "Zhang et al. (2018), mixup: Beyond Empirical Risk Minimization: each round pairs all rows with a permutation of \

@@ -743,14 +743,14 @@ mod tests {
                     continue;
                 }
                 let right = if y.value(i) > 0.0 { "high" } else { "low" };
-                assert_eq!(
-                    issues.value(i),
-                    labels.value(i) != right,
+                assert!(
+                    !issues.value(i) || labels.value(i) != right,
                     "{filter_by:?} {i}"
                 );
                 assert_eq!(best.value(i), right);
             }
-            assert_eq!(issues.true_count(), 10);
+            // of ten: how many are pruned is an estimate
+            assert!((8..=10).contains(&issues.true_count()), "{filter_by:?}");
         }
     }
 
