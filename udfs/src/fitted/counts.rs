@@ -375,6 +375,7 @@ impl Values {
                 },
             ) => {
                 short.absorb(&other_short);
+                long.reserve(other_long.len().saturating_sub(long.len()));
                 for (text, n) in other_long {
                     let length = text.len();
                     *long.entry(text).or_insert_with(|| {
@@ -643,23 +644,34 @@ fn number_of<K: super::table::Key>(table: &mut Table<K>, key: K, next: &mut u64)
     number as u32
 }
 
+/// How many keys and numbers come; the table is made to have room for them.
+fn expected<K: super::table::Key>(table: &mut Table<K>, input: &mut Reader<'_>) -> Option<u64> {
+    let keys = input.u64()?;
+    let held = input.0.len() / (size_of::<K>() + size_of::<u64>());
+    table.reserve(usize::try_from(keys).ok()?.min(held));
+    Some(keys)
+}
+
 fn read(values: &mut Values, input: &mut Reader<'_>) -> Option<()> {
     match values {
         Values::Small(table) => {
-            for _ in 0..input.u64()? {
+            for _ in 0..expected(table, input)? {
                 table.add(input.u64()?.cast_signed(), input.u64()?);
             }
         }
         Values::Wide(table) => {
-            for _ in 0..input.u64()? {
+            for _ in 0..expected(table, input)? {
                 table.add(input.u128()?, input.u64()?);
             }
         }
         Values::Text { short, long, bytes } => {
-            for _ in 0..input.u64()? {
+            for _ in 0..expected(short, input)? {
                 short.add(input.u128()?, input.u64()?);
             }
-            for _ in 0..input.u64()? {
+            let texts = input.u64()?;
+            // each has a length and a number
+            long.reserve(usize::try_from(texts).ok()?.min(input.0.len() / 16));
+            for _ in 0..texts {
                 let length = input.length()?;
                 let text = input.bytes(length)?;
                 *bytes += length;

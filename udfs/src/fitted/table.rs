@@ -130,12 +130,7 @@ impl<K: Key> Table<K> {
         // small tables are kept emptier: a collision costs more than the memory
         let room = if self.slots.len() <= SMALL { 4 } else { 2 };
         if room * (self.used + 1) > self.slots.len() {
-            let size = (2 * self.slots.len()).max(8);
-            let old = std::mem::replace(&mut self.slots, vec![(K::EMPTY, 0); size]);
-            self.shift = 64 - size.trailing_zeros();
-            for (key, n) in old.into_iter().filter(|(k, _)| *k != K::EMPTY) {
-                self.place(key, n);
-            }
+            self.resize((2 * self.slots.len()).max(8));
         }
         self.place(key, n);
         self.used += 1;
@@ -173,8 +168,26 @@ impl<K: Key> Table<K> {
         }
     }
 
+    /// Makes room for `keys` keys in all. Keys that come in the order of another table are to be added to a table
+    /// that has room for them: they are in the order of their hashes, and one that grows as they come would have
+    /// them all in one corner, where each is looked for past all others.
+    pub fn reserve(&mut self, keys: usize) {
+        if 2 * keys > self.slots.len() {
+            self.resize((2 * keys).next_power_of_two().max(8));
+        }
+    }
+
+    fn resize(&mut self, size: usize) {
+        let old = std::mem::replace(&mut self.slots, vec![(K::EMPTY, 0); size]);
+        self.shift = 64 - size.trailing_zeros();
+        for (key, n) in old.into_iter().filter(|(k, _)| *k != K::EMPTY) {
+            self.place(key, n);
+        }
+    }
+
     /// Adds all of another table's numbers.
     pub fn absorb(&mut self, other: &Self) {
+        self.reserve(other.len());
         for (key, n) in other.iter() {
             self.add(key, n);
         }
