@@ -2,6 +2,8 @@
 //! vocabulary in alphabetical order, numbered from 1; 0 is what is missing or not in it.
 
 use std::cmp::Reverse;
+use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -170,7 +172,7 @@ fn sparse_type() -> DataType {
 
 /// Lists of indices and values.
 #[derive(Debug, Default)]
-struct Sparse {
+pub struct Sparse {
     indices: Vec<i64>,
     values: Vec<f64>,
     lengths: Vec<usize>,
@@ -471,24 +473,47 @@ impl State for Documents {
     }
 }
 
-/// `ML.MULTI_HOT_ENCODER(list, top_k, frequency_threshold) OVER (...)`.
-#[derive(Debug, Clone)]
-pub struct MultiHotEncoder(Choice);
+/// What an encoder of lists makes of a list.
+pub trait Listed: Debug + Clone + Send + Sync + 'static {
+    const SPEC: &'static Spec;
+    /// Whether the items are texts alone.
+    const TOKENS: bool;
+    /// What is kept from row to row.
+    type Memory: Default;
 
-impl Fitted for MultiHotEncoder {
+    /// The weights by index, that of unknown items first, of a vocabulary whose terms are in so many of the lists.
+    fn weights(_lists: u64, _counts: Vec<u64>) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Appends what a row's indices come to.
+    fn fill(
+        memory: &mut Self::Memory,
+        row: usize,
+        indices: &mut [u32],
+        weights: &[f64],
+        out: &mut Sparse,
+    );
+}
+
+/// An encoder of lists.
+#[derive(Debug, Clone)]
+pub struct Encoder<L>(Choice, PhantomData<L>);
+
+impl<L: Listed> Fitted for Encoder<L> {
     type State = Documents;
     type Prepared = Vec<Option<Vocabulary>>;
 
     fn spec() -> &'static Spec {
-        &MULTI_HOT_ENCODER
+        L::SPEC
     }
 
     fn new(options: &Options) -> Result<Self> {
-        Choice::new(options).map(Self)
+        Ok(Self(Choice::new(options)?, PhantomData))
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        coerce(Self::spec(), types, false)
+        coerce(L::SPEC, types, L::TOKENS)
     }
 
     fn output(&self, _types: &[DataType]) -> Result<DataType> {
@@ -504,9 +529,10 @@ impl Fitted for MultiHotEncoder {
     }
 
     fn finish(&self, types: &[DataType], states: Vec<Documents>) -> Result<Vec<ArrayRef>> {
-        let groups = states
-            .iter()
-            .map(|state| Ok((state.chosen(self.0)?.0, Vec::new())));
+        let groups = states.iter().map(|state| {
+            let (terms, counts) = state.chosen(self.0)?;
+            Ok((terms, L::weights(state.rows, counts)))
+        });
         Vocabulary::finish(item_type(&types[0])?, groups.collect::<Result<_>>()?)
     }
 
@@ -520,51 +546,25 @@ impl Fitted for MultiHotEncoder {
         prepared: &Self::Prepared,
         groups: Groups<'_>,
     ) -> Result<ArrayRef> {
-        let widest = prepared.iter().flatten().map(|v| v.size).max();
-        let mut last_row = vec![usize::MAX; widest.map_or(0, |n| n as usize) + 1];
-        each_row(
-            Self::spec(),
-            &args[0],
-            prepared,
-            groups,
-            |row, indices, _, out| {
-                for index in indices.iter() {
-                    let last = &mut last_row[*index as usize];
-                    if *last != row {
-                        *last = row;
-                        out.push(*index, 1.0);
-                    }
-                }
-            },
-        )
-    }
-}
-
-/// The list of each row, which `fill` makes of the row's number, the indices of its items and its vocabulary.
-fn each_row(
-    spec: &Spec,
-    lists: &ArrayRef,
-    vocabularies: &[Option<Vocabulary>],
-    groups: Groups<'_>,
-    mut fill: impl FnMut(usize, &mut [u32], &[f64], &mut Sparse),
-) -> Result<ArrayRef> {
-    let items = Items::of(lists)?;
-    let mut indices = item_codes(&items, &lookups(vocabularies), groups)?;
-    let mut out = Sparse::default();
-    let mut start = 0;
-    for (row, end) in items.ends.iter().enumerate() {
-        let before = out.values.len();
-        let row_indices = &mut indices[start..*end];
-        let vocabulary = of_group(vocabularies, groups, row)?.as_ref();
-        for index in row_indices.iter_mut() {
-            *index = vocabulary.map_or(0, |v| v.index(*index));
+        let items = Items::of(&args[0])?;
+        let mut indices = item_codes(&items, &lookups(prepared), groups)?;
+        let mut memory = L::Memory::default();
+        let mut out = Sparse::default();
+        let mut start = 0;
+        for (row, end) in items.ends.iter().enumerate() {
+            let before = out.values.len();
+            let row_indices = &mut indices[start..*end];
+            let vocabulary = of_group(prepared, groups, row)?.as_ref();
+            for index in row_indices.iter_mut() {
+                *index = vocabulary.map_or(0, |v| v.index(*index));
+            }
+            let weights = vocabulary.map_or(&[][..], |v| &v.weights);
+            L::fill(&mut memory, row, row_indices, weights, &mut out);
+            out.end(before);
+            start = *end;
         }
-        let weights = vocabulary.map_or(&[][..], |v| &v.weights);
-        fill(row, row_indices, weights, &mut out);
-        out.end(before);
-        start = *end;
+        out.finish(L::SPEC, items.nulls)
     }
-    out.finish(spec, items.nulls)
 }
 
 /// The indices of a row in order, each once and with how often it comes.
@@ -575,142 +575,89 @@ fn counted(indices: &mut [u32]) -> impl Iterator<Item = (u32, usize)> {
         .map(|run| (run[0], run.len()))
 }
 
+/// `ML.MULTI_HOT_ENCODER(list, top_k, frequency_threshold) OVER (...)`.
+pub type MultiHotEncoder = Encoder<MultiHot>;
+
 /// `ML.BAG_OF_WORDS(tokens, top_k, frequency_threshold) OVER (...)`.
+pub type BagOfWords = Encoder<Bag>;
+
+/// `ML.TF_IDF(tokens, top_k, frequency_threshold) OVER (...)`.
+pub type TfIdf = Encoder<Weighted>;
+
+/// Each item once.
 #[derive(Debug, Clone)]
-pub struct BagOfWords(Choice);
+pub struct MultiHot;
 
-impl Fitted for BagOfWords {
-    type State = Documents;
-    type Prepared = Vec<Option<Vocabulary>>;
+impl Listed for MultiHot {
+    const SPEC: &'static Spec = &MULTI_HOT_ENCODER;
+    const TOKENS: bool = false;
+    /// By index, the last row that had it, counted from 1.
+    type Memory = Vec<usize>;
 
-    fn spec() -> &'static Spec {
-        &BAG_OF_WORDS
-    }
-
-    fn new(options: &Options) -> Result<Self> {
-        Choice::new(options).map(Self)
-    }
-
-    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        coerce(Self::spec(), types, true)
-    }
-
-    fn output(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(sparse_type())
-    }
-
-    fn params(&self, types: &[DataType]) -> Result<Fields> {
-        Ok(Vocabulary::fields(item_type(&types[0])?))
-    }
-
-    fn state(&self, types: &[DataType]) -> Result<Documents> {
-        Documents::new(&types[0])
-    }
-
-    fn finish(&self, types: &[DataType], states: Vec<Documents>) -> Result<Vec<ArrayRef>> {
-        let groups = states
-            .iter()
-            .map(|state| Ok((state.chosen(self.0)?.0, Vec::new())));
-        Vocabulary::finish(item_type(&types[0])?, groups.collect::<Result<_>>()?)
-    }
-
-    fn prepare(&self, _types: &[DataType], params: &StructArray) -> Result<Self::Prepared> {
-        Vocabulary::prepare(params)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "the length of a list")]
-    fn apply(
-        &self,
-        args: &[ArrayRef],
-        prepared: &Self::Prepared,
-        groups: Groups<'_>,
-    ) -> Result<ArrayRef> {
-        each_row(
-            Self::spec(),
-            &args[0],
-            prepared,
-            groups,
-            |_, indices, _, out| {
-                for (index, n) in counted(indices) {
-                    out.push(index, n as f64);
-                }
-            },
-        )
+    fn fill(
+        last_row: &mut Vec<usize>,
+        row: usize,
+        indices: &mut [u32],
+        _weights: &[f64],
+        out: &mut Sparse,
+    ) {
+        for index in indices.iter() {
+            let at = *index as usize;
+            if at >= last_row.len() {
+                last_row.resize(at + 1, 0);
+            }
+            if last_row[at] != row + 1 {
+                last_row[at] = row + 1;
+                out.push(*index, 1.0);
+            }
+        }
     }
 }
 
-/// `ML.TF_IDF(tokens, top_k, frequency_threshold) OVER (...)`.
+/// Each term and how often it comes.
 #[derive(Debug, Clone)]
-pub struct TfIdf(Choice);
+pub struct Bag;
 
-impl Fitted for TfIdf {
-    type State = Documents;
-    type Prepared = Vec<Option<Vocabulary>>;
+impl Listed for Bag {
+    const SPEC: &'static Spec = &BAG_OF_WORDS;
+    const TOKENS: bool = true;
+    type Memory = ();
 
-    fn spec() -> &'static Spec {
-        &TF_IDF
+    #[expect(clippy::cast_precision_loss, reason = "the length of a list")]
+    fn fill((): &mut (), _row: usize, indices: &mut [u32], _weights: &[f64], out: &mut Sparse) {
+        for (index, n) in counted(indices) {
+            out.push(index, n as f64);
+        }
     }
+}
 
-    fn new(options: &Options) -> Result<Self> {
-        Choice::new(options).map(Self)
-    }
+/// Each term and its share of the list, weighted by how few lists have it.
+#[derive(Debug, Clone)]
+pub struct Weighted;
 
-    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        coerce(Self::spec(), types, true)
-    }
-
-    fn output(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(sparse_type())
-    }
-
-    fn params(&self, types: &[DataType]) -> Result<Fields> {
-        Ok(Vocabulary::fields(item_type(&types[0])?))
-    }
-
-    fn state(&self, types: &[DataType]) -> Result<Documents> {
-        Documents::new(&types[0])
-    }
+impl Listed for Weighted {
+    const SPEC: &'static Spec = &TF_IDF;
+    const TOKENS: bool = true;
+    type Memory = ();
 
     #[expect(clippy::cast_precision_loss, reason = "numbers of rows")]
-    fn finish(&self, types: &[DataType], states: Vec<Documents>) -> Result<Vec<ArrayRef>> {
-        let groups = states.iter().map(|state| {
-            let (terms, counts) = state.chosen(self.0)?;
-            let weight = |n: u64| (1.0 + state.rows as f64 / (1.0 + n as f64)).ln();
-            let known: Vec<f64> = counts.into_iter().map(weight).collect();
-            let unknown = match known.len() {
-                0 => weight(0),
-                n => known.iter().sum::<f64>() / n as f64,
-            };
-            let weights = std::iter::once(unknown).chain(known).collect();
-            Ok((terms, weights))
-        });
-        Vocabulary::finish(item_type(&types[0])?, groups.collect::<Result<_>>()?)
-    }
-
-    fn prepare(&self, _types: &[DataType], params: &StructArray) -> Result<Self::Prepared> {
-        Vocabulary::prepare(params)
+    fn weights(lists: u64, counts: Vec<u64>) -> Vec<f64> {
+        let weight = |n: u64| (1.0 + lists as f64 / (1.0 + n as f64)).ln();
+        let known: Vec<f64> = counts.into_iter().map(weight).collect();
+        let unknown = match known.len() {
+            0 => weight(0),
+            n => known.iter().sum::<f64>() / n as f64,
+        };
+        std::iter::once(unknown).chain(known).collect()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the length of a list")]
-    fn apply(
-        &self,
-        args: &[ArrayRef],
-        prepared: &Self::Prepared,
-        groups: Groups<'_>,
-    ) -> Result<ArrayRef> {
-        each_row(
-            Self::spec(),
-            &args[0],
-            prepared,
-            groups,
-            |_, indices, weights, out| {
-                let size = indices.len() as f64;
-                for (index, n) in counted(indices) {
-                    let weight = weights.get(index as usize).copied();
-                    out.push(index, n as f64 / size * weight.unwrap_or_default());
-                }
-            },
-        )
+    fn fill((): &mut (), _row: usize, indices: &mut [u32], weights: &[f64], out: &mut Sparse) {
+        let size = indices.len() as f64;
+        for (index, n) in counted(indices) {
+            let weight = weights.get(index as usize).copied();
+            out.push(index, n as f64 / size * weight.unwrap_or_default());
+        }
     }
 }
 
