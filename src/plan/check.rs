@@ -29,6 +29,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+use super::one_input;
 use crate::load::Notices;
 
 /// A rule, and the column that says where it holds.
@@ -108,14 +109,12 @@ impl UserDefinedLogicalNodeCore for Check {
         write!(f, "Check: {does} violations of {}", self.rule.text)
     }
 
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => Ok(Self {
-                input,
-                ..self.clone()
-            }),
-            _ => internal_err!("Check takes one input"),
-        }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let input = one_input("Check", inputs)?;
+        Ok(Self {
+            input,
+            ..self.clone()
+        })
     }
 
     /// What is asked for, and the rule's column.
@@ -297,17 +296,15 @@ impl ExecutionPlan for CheckExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(
-                self.rule.clone(),
-                input,
-                self.notices.clone(),
-            ))),
-            _ => internal_err!("CheckExec takes one input"),
-        }
+        let input = one_input("CheckExec", children)?;
+        Ok(Arc::new(Self::new(
+            self.rule.clone(),
+            input,
+            self.notices.clone(),
+        )))
     }
 
     fn with_new_children(

@@ -39,6 +39,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 
+use super::one_input;
 use crate::session::Settings;
 
 /// The analyzer rule that puts [`Distinct`] in the place of `DISTINCT`, where all columns have a type it takes.
@@ -110,11 +111,9 @@ impl UserDefinedLogicalNodeCore for Distinct {
         write!(f, "Distinct")
     }
 
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => Ok(Self { input }),
-            _ => internal_err!("Distinct takes one input"),
-        }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let input = one_input("Distinct", inputs)?;
+        Ok(Self { input })
     }
 }
 
@@ -199,13 +198,11 @@ impl ExecutionPlan for DistinctExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(input))),
-            _ => internal_err!("DistinctExec takes one input"),
-        }
+        let input = one_input("DistinctExec", children)?;
+        Ok(Arc::new(Self::new(input)))
     }
 
     fn with_new_children(

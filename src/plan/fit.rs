@@ -80,7 +80,7 @@ fn unnest(window: Window) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// The inner fitted call that an expression stands for, with its arguments.
-fn nested(expr: &Expr) -> Option<(&NestedFit, &[Expr])> {
+pub fn nested(expr: &Expr) -> Option<(&NestedFit, &[Expr])> {
     let Expr::ScalarFunction(call) = expr else {
         return None;
     };
@@ -158,7 +158,8 @@ impl Strategy {
 /// The name of the one column of a subquery of fits.
 pub const FITS: &str = "fits";
 
-fn fitted(expr: &Expr) -> Option<(&WindowFunction, &FittedWindow)> {
+/// The fitted call that an expression is, and its function.
+pub fn fitted(expr: &Expr) -> Option<(&WindowFunction, &FittedWindow)> {
     let Expr::WindowFunction(function) = expr else {
         return None;
     };

@@ -50,6 +50,7 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{Stream, StreamExt};
 
+use super::one_input;
 use crate::packed::Packed;
 
 /// Says which spools of a plan are one.
@@ -413,20 +414,16 @@ impl ExecutionPlan for SpoolExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => {
-                let mut spool = Self::of_run(self.handle, input, Arc::clone(&self.run));
-                if options.children_properties == ChildrenPropertiesMode::Keep {
-                    spool.properties = Arc::clone(&self.properties);
-                }
-                spool.history = Arc::clone(&self.history);
-                Ok(Arc::new(spool))
-            }
-            _ => internal_err!("SpoolExec takes one input"),
+        let input = one_input("SpoolExec", children)?;
+        let mut spool = Self::of_run(self.handle, input, Arc::clone(&self.run));
+        if options.children_properties == ChildrenPropertiesMode::Keep {
+            spool.properties = Arc::clone(&self.properties);
         }
+        spool.history = Arc::clone(&self.history);
+        Ok(Arc::new(spool))
     }
 
     fn with_new_children(

@@ -33,6 +33,8 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{TryStreamExt, stream};
 use seedbed_udfs::table::{Host, Rows, Stop, TableFunction};
 
+use super::one_input;
+
 /// A function of the whole of its input.
 #[derive(Debug, Clone)]
 pub struct TableNode {
@@ -108,14 +110,12 @@ impl UserDefinedLogicalNodeCore for TableNode {
         )
     }
 
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => Ok(Self {
-                input,
-                ..self.clone()
-            }),
-            _ => internal_err!("{} takes one input", self.function.name()),
-        }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let input = one_input(self.function.name(), inputs)?;
+        Ok(Self {
+            input,
+            ..self.clone()
+        })
     }
 }
 
@@ -204,13 +204,11 @@ impl ExecutionPlan for TableExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(Arc::clone(&self.function), input))),
-            _ => internal_err!("TableExec takes one input"),
-        }
+        let input = one_input("TableExec", children)?;
+        Ok(Arc::new(Self::new(Arc::clone(&self.function), input)))
     }
 
     fn with_new_children(

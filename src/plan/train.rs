@@ -34,6 +34,7 @@ use futures::{TryStreamExt, stream};
 use seedbed_udfs::synthesize::{self, Data, Model, Watch};
 use tokio::sync::Semaphore;
 
+use super::one_input;
 use crate::session::{Progress, Unit};
 
 /// Where trained models go.
@@ -161,15 +162,13 @@ impl UserDefinedLogicalNodeCore for TrainNode {
         write!(f, "Train: {}", self.spec)
     }
 
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        match (inputs.pop(), inputs.is_empty()) {
-            (Some(input), true) => Ok(Self {
-                spec: self.spec.clone(),
-                input,
-                schema: Arc::clone(&self.schema),
-            }),
-            _ => internal_err!("Train takes one input"),
-        }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let input = one_input("Train", inputs)?;
+        Ok(Self {
+            spec: self.spec.clone(),
+            input,
+            schema: Arc::clone(&self.schema),
+        })
     }
 }
 
@@ -237,17 +236,15 @@ impl ExecutionPlan for TrainExec {
 
     fn replace_children(
         self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(
-                self.spec.clone(),
-                input,
-                self.trainer.clone(),
-            ))),
-            _ => internal_err!("TrainExec takes one input"),
-        }
+        let input = one_input("TrainExec", children)?;
+        Ok(Arc::new(Self::new(
+            self.spec.clone(),
+            input,
+            self.trainer.clone(),
+        )))
     }
 
     fn with_new_children(
