@@ -26,7 +26,7 @@ use crate::plan::{TrainNode, TrainSpec};
 use crate::session::{Env, Progress, Settings, follow};
 use crate::sql::expand::expand;
 use crate::sql::parse::{self, Create, Import, Object, Parsed};
-use crate::sql::relation::quoted;
+use crate::sql::relation::{plan_query, quoted};
 use crate::sql::transform::{self, Transform};
 use crate::sql::{calls, leakage, share};
 use crate::store::Store;
@@ -384,9 +384,7 @@ impl Seedbed {
             q.visit(v)
         })
         .await?;
-        let query = Box::new(SqlStatement::Query(create.query.clone()));
-        let query = DfStatement::Statement(query);
-        let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), query).await?;
+        let plan = plan_query(&self.env, create.query.as_ref().clone()).await?;
         leakage::check(&self.env, &plan).await?;
         let transform = transform::create(&self.env, &create, written, dropped).await?;
         store.put_transform(&name, transform.to_bytes()?)?;

@@ -21,6 +21,7 @@ use super::expand::EXPANDING;
 use super::ordered;
 use super::relation::{parse_expr, parse_query};
 use super::selectors;
+use super::walk::{expressions, expressions_mut};
 
 static FUNCTIONS: LazyLock<HashMap<&'static str, Registered>> = LazyLock::new(|| {
     functions()
@@ -139,7 +140,7 @@ impl VisitorMut for Complete {
         };
         match registered(call).map(|f| f.spec()) {
             Some(spec) if spec.kind == Kind::Fitted && !EXPANDING.contains(&spec.name) => {
-                VisitMut::visit(&mut call.args, &mut Nest { depth: 0 })
+                expressions_mut(&mut call.args, nest_one)
             }
             Some(spec) if spec.kind == Kind::Ordered && !EXPANDING.contains(&spec.name) => {
                 match ordered::written(spec, call) {
@@ -155,36 +156,17 @@ impl VisitorMut for Complete {
     }
 }
 
-/// Writes fitted calls as the scalar calls that stand for them ([`seedbed_udfs::fitted::nested`]); those of
-/// subqueries stay.
-struct Nest {
-    depth: usize,
-}
-
-impl VisitorMut for Nest {
-    type Break = DataFusionError;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<DataFusionError> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<DataFusionError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
-        let Expr::Function(call) = expr else {
-            return ControlFlow::Continue(());
-        };
-        match registered(call).map(|f| f.spec()) {
-            Some(spec) if self.depth == 0 && spec.kind == Kind::Fitted => match nest(spec, call) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            },
-            _ => ControlFlow::Continue(()),
-        }
+/// Writes a fitted call as the scalar call that stands for it ([`seedbed_udfs::fitted::nested`]).
+fn nest_one(expr: &mut Expr) -> ControlFlow<DataFusionError> {
+    let Expr::Function(call) = expr else {
+        return ControlFlow::Continue(());
+    };
+    match registered(call).map(|f| f.spec()) {
+        Some(spec) if spec.kind == Kind::Fitted => match nest(spec, call) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        },
+        _ => ControlFlow::Continue(()),
     }
 }
 
@@ -215,35 +197,14 @@ fn nest(spec: &Spec, call: &mut Function) -> Result<()> {
 
 /// The first fitted call in an expression; those of subqueries in it are theirs.
 fn fitted_in<T: Visit>(ast: &T) -> Option<&'static Spec> {
-    struct Find {
-        depth: usize,
-    }
-    impl Visitor for Find {
-        type Break = &'static Spec;
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<&'static Spec> {
-            self.depth += 1;
-            ControlFlow::Continue(())
-        }
-        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<&'static Spec> {
-            self.depth -= 1;
-            ControlFlow::Continue(())
-        }
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<&'static Spec> {
-            match expr {
-                Expr::Function(call) => match registered(call) {
-                    Some(f) if self.depth == 0 && f.spec().kind == Kind::Fitted => {
-                        ControlFlow::Break(f.spec())
-                    }
-                    _ => ControlFlow::Continue(()),
-                },
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    match ast.visit(&mut Find { depth: 0 }) {
-        ControlFlow::Break(spec) => Some(spec),
-        ControlFlow::Continue(()) => None,
-    }
+    let found = expressions(ast, |expr| match expr {
+        Expr::Function(call) => match registered(call) {
+            Some(f) if f.spec().kind == Kind::Fitted => ControlFlow::Break(f.spec()),
+            _ => ControlFlow::Continue(()),
+        },
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value()
 }
 
 /// An error for a fitted call where its rows are not known yet: in WHERE and GROUP BY.

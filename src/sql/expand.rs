@@ -18,8 +18,7 @@ use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Logic
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    Select, SelectItem, Statement, VisitorMut, WindowType, With,
+    Cte, Expr as SqlExpr, Function, Ident, Query, Select, SelectItem, VisitorMut, WindowType, With,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,9 +29,10 @@ use seedbed_udfs::options::Options;
 
 use super::calls;
 use super::ordered;
-use super::relation::{fold, parse_expr, parse_query};
+use super::relation::{fold, parse_expr, parse_query, plan_query};
 use super::selectors::{self, Columns};
 use super::transform::Dropped;
+use super::walk::arguments;
 use crate::plan::prune;
 use crate::session::Env;
 
@@ -306,19 +306,6 @@ fn fields(
         .collect()
 }
 
-fn arguments(call: &Function) -> Vec<SqlExpr> {
-    let FunctionArguments::List(list) = &call.args else {
-        return Vec::new();
-    };
-    list.args
-        .iter()
-        .filter_map(|a| match a {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-            _ => None,
-        })
-        .collect()
-}
-
 /// The name of the first argument, if it is a column.
 fn first_name(call: &Function) -> Option<String> {
     match arguments(call).first()? {
@@ -365,10 +352,7 @@ fn constants(env: &Env, args: &[SqlExpr]) -> Result<Vec<ScalarValue>> {
 /// The columns of a query, which is not run.
 fn columns<'a>(env: &'a Env, sql: &'a str) -> BoxFuture<'a, Result<Columns>> {
     async move {
-        let statement = datafusion::sql::parser::Statement::Statement(Box::new(Statement::Query(
-            Box::new(parse_query(sql)?),
-        )));
-        let plan = seedbed_boundary::statement_to_plan(env.state()?, statement).await?;
+        let plan = plan_query(env, parse_query(sql)?).await?;
         Ok(Columns::of(plan.schema()))
     }
     .boxed()
@@ -379,10 +363,7 @@ fn fit<'a>(env: &'a Env, job: &'a str) -> BoxFuture<'a, Result<Arc<StructArray>>
     async move {
         let (sql, options) = job.split_once('\u{0}').unwrap_or((job, ""));
         let state = env.state()?;
-        let statement = datafusion::sql::parser::Statement::Statement(Box::new(Statement::Query(
-            Box::new(parse_query(sql)?),
-        )));
-        let plan = seedbed_boundary::statement_to_plan(state.clone(), statement).await?;
+        let plan = plan_query(env, parse_query(sql)?).await?;
         let call = parse_expr(&format!("f({options})"))?;
         let options = match &call {
             SqlExpr::Function(call) => constants(env, &arguments(call))?,

@@ -9,17 +9,13 @@ use std::collections::BTreeSet;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::functions::expr_fn::lower;
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast, lit,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use seedbed_udfs::arrays::is_text;
-use seedbed_udfs::fitted::FittedWindow;
-use seedbed_udfs::fitted::nested::NestedFit;
 use seedbed_udfs::spec::{Spec, Stage};
 
-use crate::plan::TrainNode;
+use crate::plan::{self, TrainNode};
 use crate::session::{Env, Settings};
 
 /// The functions that give the name of a row's part.
@@ -191,21 +187,12 @@ fn fitted(expr: &Expr) -> Result<Vec<&'static Spec>> {
 
 /// The fitted function that an expression calls, with the arguments.
 fn called(expr: &Expr) -> Option<(&'static Spec, &[Expr])> {
-    match expr {
-        Expr::WindowFunction(call) => match &call.fun {
-            WindowFunctionDefinition::WindowUDF(udf) => {
-                let window = udf.inner().downcast_ref::<FittedWindow>()?;
-                Some((window.function().spec(), &call.params.args))
-            }
-            _ => None,
-        },
-        Expr::ScalarFunction(call) => {
-            let nested = call.func.inner().downcast_ref::<NestedFit>()?;
-            // the number of keys comes first
-            Some((nested.spec(), call.args.get(1..)?))
-        }
-        _ => None,
+    if let Some((call, window)) = plan::fitted(expr) {
+        return Some((window.function().spec(), &call.params.args));
     }
+    let (nested, args) = plan::nested(expr)?;
+    // the number of keys comes first
+    Some((nested.spec(), args.get(1..)?))
 }
 
 /// Whether an expression says the part of a row.

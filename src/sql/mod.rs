@@ -11,3 +11,4 @@ pub mod relations;
 pub mod selectors;
 pub mod share;
 pub mod transform;
+pub mod walk;

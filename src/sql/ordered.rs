@@ -7,8 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByExpr, Select,
-    SelectItem, Visit, Visitor, WindowSpec, WindowType,
+    Expr, Function, Ident, OrderByExpr, Select, SelectItem, Visit, Visitor, WindowSpec, WindowType,
 };
 use seedbed_udfs::options::Options;
 use seedbed_udfs::series::PREFIX;
@@ -16,6 +15,7 @@ use seedbed_udfs::spec::{Kind, Spec};
 
 use super::calls::registered;
 use super::relation::parse_expr;
+use super::walk::arguments;
 
 /// Whether a window says an order.
 pub fn has_order(over: Option<&WindowType>) -> bool {
@@ -179,19 +179,6 @@ pub fn lags(call: &Function, n: Vec<ScalarValue>, prefix: &str) -> Result<Vec<Se
                 expr: parse_expr(&format!("{function}({x}, {}) OVER ({over})", n.abs()))?,
                 alias: Ident::with_quote('"', name),
             })
-        })
-        .collect()
-}
-
-fn arguments(call: &Function) -> Vec<Expr> {
-    let FunctionArguments::List(list) = &call.args else {
-        return Vec::new();
-    };
-    list.args
-        .iter()
-        .filter_map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-            _ => None,
         })
         .collect()
 }

@@ -16,12 +16,15 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Array, Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, TableAlias,
-    TableFactor, TableFunctionArgs, Value,
+    Array, Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query,
+    Statement as SqlStatement, TableAlias, TableFactor, TableFunctionArgs, Value,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use seedbed_udfs::options::{Options, nearest};
 use seedbed_udfs::spec::Spec;
@@ -446,6 +449,15 @@ pub fn parse_query(sql: &str) -> Result<Query> {
         Ok(query) => Ok(*query),
         Err(error) => plan_err!("{error} in {sql}"),
     }
+}
+
+/// Plans a query whose calls are complete and whose columns are expanded.
+pub fn plan_query<'a>(env: &'a Env, query: Query) -> BoxFuture<'a, Result<LogicalPlan>> {
+    async move {
+        let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
+        seedbed_boundary::statement_to_plan(env.state()?, statement).await
+    }
+    .boxed()
 }
 
 /// Parses one expression.

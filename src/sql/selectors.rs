@@ -6,10 +6,10 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::sql::sqlparser::ast::{
     Array, ExcludeSelectItem, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Ident, Query, Select, SelectItem, Visit, VisitMut, Visitor, VisitorMut,
+    GroupByExpr, Ident, Query, Select, SelectItem, Visit,
 };
 use regex::Regex;
 use seedbed_udfs::arrays::{is_number, is_text};
@@ -18,6 +18,7 @@ use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
 use super::calls::registered;
 use super::relation::parse_expr;
+use super::walk::{arguments, expressions, expressions_mut};
 
 const EXCLUDE: Param = Param::option(
     "exclude",
@@ -215,41 +216,14 @@ pub fn has<T: Visit>(ast: &T) -> bool {
 
 /// The first selector in an expression; those of subqueries in it are theirs.
 fn first<T: Visit>(ast: &T) -> Option<Function> {
-    let mut found = Vec::new();
-    let _ = ast.visit(&mut Find {
-        depth: 0,
-        found: &mut found,
-    });
-    found.into_iter().next()
-}
-
-struct Find<'a> {
-    depth: usize,
-    found: &'a mut Vec<Function>,
-}
-
-impl Visitor for Find<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Function(call) = expr
-            && self.depth == 0
-            && selector(call).is_some()
-        {
-            self.found.push(call.clone());
+    // boxed: the walk has room for what it gives at each depth
+    let found = expressions(ast, |expr| match expr {
+        Expr::Function(call) if selector(call).is_some() => {
+            ControlFlow::Break(Box::new(call.clone()))
         }
-        ControlFlow::Continue(())
-    }
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value().map(|call| *call)
 }
 
 /// An error for a selector that does not stand in a SELECT list.
@@ -412,13 +386,14 @@ impl Columns {
         };
         spread(&mut expr, &mut |call| self.selected(call, constants))?;
         let mut calls = Vec::new();
-        let _ = Visit::visit(
-            &expr,
-            &mut Find {
-                depth: 0,
-                found: &mut calls,
-            },
-        );
+        let _ = expressions(&expr, |e| {
+            if let Expr::Function(call) = e
+                && selector(call).is_some()
+            {
+                calls.push(call.clone());
+            }
+            ControlFlow::<()>::Continue(())
+        });
         let Some(one) = calls.first() else {
             return Ok(vec![match alias {
                 Some(alias) => SelectItem::ExprWithAlias { expr, alias },
@@ -448,13 +423,14 @@ impl Columns {
             .into_iter()
             .map(|(column, name)| {
                 let mut expr = expr.clone();
-                let _ = VisitMut::visit(
-                    &mut expr,
-                    &mut Replace {
-                        depth: 0,
-                        column: &column,
-                    },
-                );
+                let _ = expressions_mut(&mut expr, |e| {
+                    if let Expr::Function(call) = e
+                        && selector(call).is_some()
+                    {
+                        *e = column.clone();
+                    }
+                    ControlFlow::<()>::Continue(())
+                });
                 let named = match &alias {
                     Some(alias) => alias.value.replace("{column}", &name),
                     // what stands for several columns names them itself, after its argument
@@ -472,114 +448,66 @@ impl Columns {
     }
 }
 
-fn arguments(call: &Function) -> Vec<Expr> {
-    let FunctionArguments::List(list) = &call.args else {
-        return Vec::new();
-    };
-    list.args
-        .iter()
-        .filter_map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Puts columns in the place of a selector.
-struct Replace<'a> {
-    depth: usize,
-    column: &'a Expr,
-}
-
-impl VisitorMut for Replace<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Function(call) = expr
-            && self.depth == 0
-            && selector(call).is_some()
-        {
-            *expr = self.column.clone();
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 type Selected<'a> = dyn FnMut(&Function) -> Result<Vec<(Expr, String)>> + 'a;
 
 /// Writes out the selectors that are arguments where any number of them is taken.
 fn spread(expr: &mut Expr, selected: &mut Selected<'_>) -> Result<()> {
-    match VisitMut::visit(expr, &mut Spread { depth: 0, selected }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
+    let walked = expressions_mut(expr, |e| match spread_one(e, selected) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    });
+    walked.break_value().map_or(Ok(()), Err)
 }
 
-struct Spread<'a, 'b> {
-    depth: usize,
-    selected: &'a mut Selected<'b>,
-}
-
-impl Spread<'_, '_> {
-    fn written(&mut self, expr: &Expr) -> Result<Option<Vec<Expr>>> {
-        match expr {
-            Expr::Function(call) if selector(call).is_some() => {
-                let selected = (self.selected)(call)?;
-                Ok(Some(
-                    selected.into_iter().map(|(column, _)| column).collect(),
-                ))
-            }
-            _ => Ok(None),
+/// The columns of an expression that is a selector.
+fn columns(expr: &Expr, selected: &mut Selected<'_>) -> Result<Option<Vec<Expr>>> {
+    match expr {
+        Expr::Function(call) if selector(call).is_some() => {
+            let selected = selected(call)?;
+            Ok(Some(
+                selected.into_iter().map(|(column, _)| column).collect(),
+            ))
         }
+        _ => Ok(None),
     }
+}
 
-    fn spread(&mut self, expr: &mut Expr) -> Result<()> {
-        match expr {
-            Expr::Array(Array { elem, .. }) => {
-                let mut all = Vec::with_capacity(elem.len());
-                for item in elem.drain(..) {
-                    match self.written(&item)? {
-                        Some(columns) => all.extend(columns),
-                        None => all.push(item),
-                    }
+fn spread_one(expr: &mut Expr, selected: &mut Selected<'_>) -> Result<()> {
+    match expr {
+        Expr::Array(Array { elem, .. }) => {
+            let mut all = Vec::with_capacity(elem.len());
+            for item in elem.drain(..) {
+                match columns(&item, selected)? {
+                    Some(columns) => all.extend(columns),
+                    None => all.push(item),
                 }
-                *elem = all;
             }
-            Expr::Function(call) if takes_any_number(call) => {
-                let FunctionArguments::List(list) = &mut call.args else {
-                    return Ok(());
+            *elem = all;
+        }
+        Expr::Function(call) if takes_any_number(call) => {
+            let FunctionArguments::List(list) = &mut call.args else {
+                return Ok(());
+            };
+            let mut all = Vec::with_capacity(list.args.len());
+            for arg in list.args.drain(..) {
+                let columns = match &arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(item)) => columns(item, selected)?,
+                    _ => None,
                 };
-                let mut all = Vec::with_capacity(list.args.len());
-                for arg in list.args.drain(..) {
-                    let columns = match &arg {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(item)) => self.written(item)?,
-                        _ => None,
-                    };
-                    match columns {
-                        Some(columns) => all.extend(
-                            columns
-                                .into_iter()
-                                .map(|c| FunctionArg::Unnamed(FunctionArgExpr::Expr(c))),
-                        ),
-                        None => all.push(arg),
-                    }
+                match columns {
+                    Some(columns) => all.extend(
+                        columns
+                            .into_iter()
+                            .map(|c| FunctionArg::Unnamed(FunctionArgExpr::Expr(c))),
+                    ),
+                    None => all.push(arg),
                 }
-                list.args = all;
             }
-            _ => {}
+            list.args = all;
         }
-        Ok(())
+        _ => {}
     }
+    Ok(())
 }
 
 fn takes_any_number(call: &Function) -> bool {
@@ -588,30 +516,6 @@ fn takes_any_number(call: &Function) -> bool {
         None => {
             let name = call.name.to_string();
             SPREADING.iter().any(|s| s.eq_ignore_ascii_case(&name))
-        }
-    }
-}
-
-impl VisitorMut for Spread<'_, '_> {
-    type Break = DataFusionError;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<DataFusionError> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<DataFusionError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        match self.spread(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
         }
     }
 }

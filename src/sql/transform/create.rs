@@ -21,12 +21,12 @@ use seedbed_udfs::spec::Kind;
 
 use super::apply::replace_input;
 use super::outputs::{Output, outputs};
-use super::{About, Dropped, Fact, INPUT, Transform, innermost, joined, lower, plan_query};
+use super::{About, Dropped, Fact, INPUT, Transform, innermost, joined, lower};
 use crate::plan::{is_cheap, substitute};
 use crate::session::Env;
 use crate::sql::calls::registered;
 use crate::sql::parse::Create;
-use crate::sql::relation::parse_query;
+use crate::sql::relation::{parse_query, plan_query};
 
 /// The most rows of a joined table: they are kept with the transform.
 const MOST_ROWS: usize = 100_000;

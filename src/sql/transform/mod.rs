@@ -34,12 +34,11 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
-use datafusion::sql::sqlparser::ast::Query;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::relation::parse_query;
+use super::relation::{parse_query, plan_query};
 use crate::plan::{FITS, LowerFits, substitute};
 use crate::session::Env;
 
@@ -238,15 +237,6 @@ fn scan(i: usize, table: &ScalarValue) -> Result<LogicalPlan> {
     let batch = RecordBatch::from(rows.value(0).as_struct().clone());
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
     LogicalPlanBuilder::scan(joined(i), provider_as_source(Arc::new(table)), None)?.build()
-}
-
-fn plan_query<'a>(env: &'a Env, query: Query) -> BoxFuture<'a, Result<LogicalPlan>> {
-    async move {
-        let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query));
-        let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
-        seedbed_boundary::statement_to_plan(env.state()?, statement).await
-    }
-    .boxed()
 }
 
 fn lower(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
