@@ -4,11 +4,13 @@ mod check;
 mod distinct;
 mod fit;
 mod gan_sample;
+mod group_sort;
 mod neighbours;
 mod sample;
 mod spool;
 mod table;
 mod train;
+mod walk;
 
 pub use check::{Check, CheckExec, CheckPlanner, Rule};
 pub use distinct::{Distinct, DistinctExec, DistinctPlanner, StreamDistinct};
@@ -19,6 +21,7 @@ pub use sample::{Sample, SampleExec, SampleTable};
 pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};
 pub use table::{TableExec, TableNode, TablePlanner};
 pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
+pub use walk::FasterWindows;
 
 use datafusion::common::{Result, internal_err};
 

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
-use datafusion_common::{Result, ScalarValue};
-use datafusion_expr::PartitionEvaluator;
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::DataType;
+use datafusion_common::Result;
 
-use super::window::Ordered;
+use super::window::{Ordered, Walk, present};
 use crate::arrays::only;
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -80,12 +80,12 @@ fn limit(options: &Options) -> Result<Option<usize>> {
     Ok(Some(usize::try_from(limit).unwrap_or(usize::MAX)))
 }
 
-fn walk(limit: Option<usize>, types: &[DataType]) -> Result<Box<dyn PartitionEvaluator>> {
-    let null = ScalarValue::try_new_null(&types[0])?;
-    Ok(Box::new(Walk {
-        limit,
-        last: null.clone(),
-        null,
+fn walk(limit: Option<usize>, types: &[DataType]) -> Result<Box<dyn Walk>> {
+    let none = new_null_array(&types[0], 1);
+    Ok(Box::new(Fill {
+        limit: limit.unwrap_or(usize::MAX),
+        last: none.clone(),
+        none,
         since: 0,
     }))
 }
@@ -107,7 +107,7 @@ impl Ordered for Forward {
         Ok(types[0].clone())
     }
 
-    fn walk(&self, types: &[DataType]) -> Result<Box<dyn PartitionEvaluator>> {
+    fn walk(&self, types: &[DataType]) -> Result<Box<dyn Walk>> {
         walk(self.0, types)
     }
 }
@@ -129,52 +129,62 @@ impl Ordered for Backward {
         Ok(types[0].clone())
     }
 
-    fn walk(&self, types: &[DataType]) -> Result<Box<dyn PartitionEvaluator>> {
+    fn walk(&self, types: &[DataType]) -> Result<Box<dyn Walk>> {
         walk(self.0, types)
     }
 }
 
-/// Whether a row has no value: NULL, or NaN in floats.
-pub fn is_missing(values: &ArrayRef, row: usize) -> bool {
-    values.is_null(row)
-        || match values.data_type() {
-            DataType::Float64 => values.as_primitive::<Float64Type>().value(row).is_nan(),
-            DataType::Float32 => values.as_primitive::<Float32Type>().value(row).is_nan(),
-            DataType::Float16 => values.as_primitive::<Float16Type>().value(row).is_nan(),
-            DataType::Null => true,
-            _ => false,
-        }
-}
-
 #[derive(Debug)]
-struct Walk {
-    limit: Option<usize>,
-    null: ScalarValue,
-    last: ScalarValue,
+struct Fill {
+    limit: usize,
+    /// A row without a value.
+    none: ArrayRef,
+    /// The last value, of a batch before.
+    last: ArrayRef,
     /// How many rows ago that was.
     since: usize,
 }
 
-impl PartitionEvaluator for Walk {
-    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let row = range.start;
-        if !is_missing(&values[0], row) {
-            self.last = ScalarValue::try_from_array(&values[0], row)?;
-            self.since = 0;
-            return Ok(self.last.clone());
+impl Walk for Fill {
+    fn next(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[Range<usize>],
+        goes_on: bool,
+    ) -> Result<ArrayRef> {
+        const NONE: (usize, usize) = (0, 0);
+        const LAST: (usize, usize) = (1, 0);
+        let values = &values[0];
+        let present = present(values);
+        let has = |row: usize| present.as_ref().is_none_or(|p| p.value(row));
+        let mut from = Vec::with_capacity(values.len());
+        // where the value to fill with is
+        let mut at = LAST;
+        for (i, group) in groups.iter().enumerate() {
+            if i > 0 || !goes_on {
+                at = NONE;
+                self.since = 0;
+            }
+            for row in group.clone() {
+                if has(row) {
+                    at = (2, row);
+                    self.since = 0;
+                    from.push(at);
+                } else {
+                    self.since = self.since.saturating_add(1);
+                    from.push(if self.since > self.limit { NONE } else { at });
+                }
+            }
         }
-        self.since += 1;
-        if self.limit.is_some_and(|limit| self.since > limit) {
-            return Ok(self.null.clone());
-        }
-        Ok(self.last.clone())
-    }
-
-    fn supports_bounded_execution(&self) -> bool {
-        true
-    }
-
-    fn is_causal(&self) -> bool {
-        true
+        let filled = match present {
+            Some(_) => interleave(&[&self.none, &self.last, values], &from)?,
+            None => values.clone(),
+        };
+        self.last = match at {
+            NONE => self.none.clone(),
+            LAST => self.last.clone(),
+            (_, row) => values.slice(row, 1),
+        };
+        Ok(filled)
     }
 }

@@ -6,13 +6,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion_common::{Result, ScalarValue, plan_err};
-use datafusion_expr::PartitionEvaluator;
 
-use super::fill::is_missing;
-use super::window::Ordered;
+use super::window::{Ordered, Walk, present};
 use crate::arrays::{float_type, is_number};
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
@@ -91,8 +89,8 @@ impl Ordered for Interpolate {
         Ok(DataType::Float64)
     }
 
-    fn walk(&self, types: &[DataType]) -> Result<Box<dyn PartitionEvaluator>> {
-        Ok(Box::new(Walk {
+    fn walk(&self, types: &[DataType]) -> Result<Box<dyn Walk>> {
+        Ok(Box::new(Distance {
             last: None,
             by_row: types[1].is_null(),
         }))
@@ -107,13 +105,13 @@ enum Place {
 }
 
 #[derive(Debug)]
-struct Walk {
+struct Distance {
     /// Where the last value was.
     last: Option<Place>,
     by_row: bool,
 }
 
-impl Walk {
+impl Distance {
     fn place(at: &ArrayRef, row: usize) -> Option<Place> {
         if at.is_null(row) {
             return None;
@@ -129,21 +127,19 @@ impl Walk {
     }
 }
 
-impl PartitionEvaluator for Walk {
-    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let row = range.start;
-        let missing = is_missing(&values[0], row);
+impl Distance {
+    fn row(&mut self, at: &ArrayRef, row: usize, missing: bool) -> Option<f64> {
         let now = match (self.by_row, self.last) {
-            (false, _) => Self::place(&values[1], row),
+            (false, _) => Self::place(at, row),
             // counted from the last value
             (true, Some(Place::Whole(rows))) if missing => Some(Place::Whole(rows - 1)),
             (true, _) => Some(Place::Whole(0)),
         };
         if !missing {
             self.last = now;
-            return Ok(ScalarValue::Float64(now.map(|_| 0.0)));
+            return now.map(|_| 0.0);
         }
-        let distance = match (self.last, now) {
+        match (self.last, now) {
             (Some(Place::Whole(_)), Some(Place::Whole(rows))) if self.by_row => {
                 self.last = now;
                 Some(rows.unsigned_abs() as f64)
@@ -153,16 +149,29 @@ impl PartitionEvaluator for Walk {
             }
             (Some(Place::Number(last)), Some(Place::Number(now))) => Some((now - last).abs()),
             _ => None,
-        };
-        Ok(ScalarValue::Float64(distance))
+        }
     }
+}
 
-    fn supports_bounded_execution(&self) -> bool {
-        true
-    }
-
-    fn is_causal(&self) -> bool {
-        true
+impl Walk for Distance {
+    fn next(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[Range<usize>],
+        goes_on: bool,
+    ) -> Result<ArrayRef> {
+        let present = present(&values[0]);
+        let mut distances = Float64Builder::with_capacity(values[0].len());
+        for (i, group) in groups.iter().enumerate() {
+            if i > 0 || !goes_on {
+                self.last = None;
+            }
+            for row in group.clone() {
+                let missing = present.as_ref().is_some_and(|p| !p.value(row));
+                distances.append_option(self.row(&values[1], row, missing));
+            }
+        }
+        Ok(Arc::new(distances.finish()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The series stage: functions that look at a row's neighbours in an order, `f(x) OVER (ORDER BY t)`.
 //!
-//! They walk over the rows of a group one by one and hold what they need of those before: a window runs them
-//! group after group, in parallel over groups, on rows that were sorted within the memory there is.
+//! They walk over the rows of one group after another and hold what they need of those before. The engine
+//! sorts the rows, within the memory there is, and has several walks over different groups at once.
 
 mod fill;
 mod interpolate;
@@ -12,7 +12,7 @@ mod window;
 use crate::registry::Function;
 use crate::row_wise::row_wise;
 
-pub use window::{Ordered, OrderedUdf, OrderedWindow, PREFIX};
+pub use window::{Ordered, OrderedUdf, OrderedWindow, PREFIX, Walk};
 
 /// The functions of this stage.
 pub fn functions() -> Vec<Function> {

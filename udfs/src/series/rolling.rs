@@ -1,13 +1,13 @@
 //! `rolling(x, window, stat) OVER (ORDER BY t)`: a statistic of a row and those right before it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray, Float64Builder};
 use arrow::datatypes::{DataType, Float64Type};
-use datafusion_common::{Result, ScalarValue};
-use datafusion_expr::PartitionEvaluator;
+use datafusion_common::Result;
 
-use super::window::Ordered;
+use super::window::{Ordered, Walk, present};
 use crate::arrays::{float_type, only};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -127,55 +127,75 @@ impl Ordered for Rolling {
         Ok(DataType::Float64)
     }
 
-    fn walk(&self, _: &[DataType]) -> Result<Box<dyn PartitionEvaluator>> {
-        Ok(Box::new(Walk {
+    fn walk(&self, _: &[DataType]) -> Result<Box<dyn Walk>> {
+        Ok(Box::new(Window {
             rolling: *self,
+            rows: Vec::new(),
             values: Vec::new(),
+            sorted: Vec::new(),
         }))
     }
 }
 
 #[derive(Debug)]
-struct Walk {
+struct Window {
     rolling: Rolling,
-    /// The values of the current window that are not missing.
+    /// The last rows of the group that lie in windows to come, then those of the batch; NaN where missing.
+    rows: Vec<f64>,
+    /// The values of the current window that are not missing, where some are.
     values: Vec<f64>,
+    /// Room to look for a median.
+    sorted: Vec<f64>,
 }
 
-impl PartitionEvaluator for Walk {
-    fn get_range(&self, row: usize, _rows: usize) -> Result<Range<usize>> {
-        Ok((row + 1).saturating_sub(self.rolling.window)..row + 1)
-    }
-
-    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
-        let column = values[0].as_primitive::<Float64Type>();
-        let all = &column.values()[range.clone()];
-        self.values.clear();
-        match column.nulls() {
-            None => self.values.extend(all.iter().filter(|v| !v.is_nan())),
-            Some(_) => self.values.extend(
-                range
-                    .clone()
-                    .zip(all)
-                    .filter(|(row, v)| column.is_valid(*row) && !v.is_nan())
-                    .map(|(_, v)| *v),
-            ),
+impl Walk for Window {
+    fn next(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[Range<usize>],
+        goes_on: bool,
+    ) -> Result<ArrayRef> {
+        let size = self.rolling.window;
+        let present = present(&values[0]);
+        let all = values[0].as_primitive::<Float64Type>().values();
+        let mut results = Float64Builder::with_capacity(all.len());
+        for (i, group) in groups.iter().enumerate() {
+            if i > 0 || !goes_on {
+                self.rows.clear();
+            }
+            let before = self.rows.len();
+            match &present {
+                None => self.rows.extend_from_slice(&all[group.clone()]),
+                Some(present) => self.rows.extend(group.clone().map(|row| {
+                    if present.value(row) {
+                        all[row]
+                    } else {
+                        f64::NAN
+                    }
+                })),
+            }
+            for end in before + 1..=self.rows.len() {
+                let window = &self.rows[end.saturating_sub(size)..end];
+                let values = match &present {
+                    None if before == 0 => window,
+                    _ => {
+                        self.values.clear();
+                        self.values.extend(window.iter().filter(|v| !v.is_nan()));
+                        &self.values
+                    }
+                };
+                results.append_option(self.rolling.of(values, &mut self.sorted));
+            }
+            let kept = self.rows.len().min(size - 1);
+            self.rows.drain(..self.rows.len() - kept);
         }
-        Ok(ScalarValue::Float64(self.rolling.of(&mut self.values)))
-    }
-
-    fn supports_bounded_execution(&self) -> bool {
-        true
-    }
-
-    fn is_causal(&self) -> bool {
-        true
+        Ok(Arc::new(results.finish()))
     }
 }
 
 impl Rolling {
     /// The statistic of the values of a window; NULL where they are too few.
-    fn of(&self, values: &mut [f64]) -> Option<f64> {
+    fn of(&self, values: &[f64], sorted: &mut Vec<f64>) -> Option<f64> {
         let count = values.len();
         let size = count as f64;
         let sum = |values: &[f64]| values.iter().sum::<f64>();
@@ -198,7 +218,9 @@ impl Rolling {
                 })
             }
             Stat::Median => {
-                let (below, middle, _) = values.select_nth_unstable_by(count / 2, f64::total_cmp);
+                sorted.clear();
+                sorted.extend_from_slice(values);
+                let (below, middle, _) = sorted.select_nth_unstable_by(count / 2, f64::total_cmp);
                 let middle = *middle;
                 match count % 2 {
                     1 => Some(middle),

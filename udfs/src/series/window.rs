@@ -2,9 +2,12 @@
 
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Field, FieldRef, Float16Type, Float32Type, Float64Type};
 use datafusion_common::{Result, ScalarValue, plan_err};
 use datafusion_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion_expr::{PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
@@ -34,8 +37,79 @@ pub trait Ordered: Debug + Send + Sync + 'static {
     /// The type of the result, from the coerced types.
     fn output(&self, types: &[DataType]) -> Result<DataType>;
 
-    /// What walks over the rows of one group.
-    fn walk(&self, types: &[DataType]) -> Result<Box<dyn PartitionEvaluator>>;
+    /// What walks over the rows.
+    fn walk(&self, types: &[DataType]) -> Result<Box<dyn Walk>>;
+}
+
+/// A walk over the rows of one group after another, in their order, batch by batch. It holds what it needs
+/// of the rows before.
+pub trait Walk: Debug + Send {
+    /// The results of a batch's rows, from its columns of data. `groups` are its ranges of rows of one group,
+    /// in their order and without gaps; `goes_on` says that the first group is the one the last batch ended with.
+    fn next(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[Range<usize>],
+        goes_on: bool,
+    ) -> Result<ArrayRef>;
+}
+
+/// Which rows have a value: neither NULL nor, in floats, NaN. `None` where all have one.
+pub fn present(values: &ArrayRef) -> Option<BooleanBuffer> {
+    let rows = values.len();
+    let nulls = values.logical_nulls().filter(|n| n.null_count() > 0);
+    let numbers = match values.data_type() {
+        DataType::Float64 => {
+            let all = values.as_primitive::<Float64Type>().values();
+            all.iter()
+                .any(|v| v.is_nan())
+                .then(|| BooleanBuffer::collect_bool(rows, |i| !all[i].is_nan()))
+        }
+        DataType::Float32 => {
+            let all = values.as_primitive::<Float32Type>().values();
+            all.iter()
+                .any(|v| v.is_nan())
+                .then(|| BooleanBuffer::collect_bool(rows, |i| !all[i].is_nan()))
+        }
+        DataType::Float16 => {
+            let all = values.as_primitive::<Float16Type>().values();
+            all.iter()
+                .any(|v| v.is_nan())
+                .then(|| BooleanBuffer::collect_bool(rows, |i| !all[i].is_nan()))
+        }
+        _ => None,
+    };
+    match (nulls, numbers) {
+        (None, numbers) => numbers,
+        (Some(nulls), None) => Some(nulls.into_inner()),
+        (Some(nulls), Some(numbers)) => Some(nulls.inner() & &numbers),
+    }
+}
+
+/// A walk row by row, for windows that hold functions of other kinds too.
+#[derive(Debug)]
+struct RowByRow {
+    walk: Box<dyn Walk>,
+    begun: bool,
+}
+
+impl PartitionEvaluator for RowByRow {
+    fn evaluate(&mut self, values: &[ArrayRef], range: &Range<usize>) -> Result<ScalarValue> {
+        let row: Vec<ArrayRef> = values.iter().map(|v| v.slice(range.start, 1)).collect();
+        let goes_on = std::mem::replace(&mut self.begun, true);
+        let result = self
+            .walk
+            .next(&row, &[Range { start: 0, end: 1 }], goes_on)?;
+        ScalarValue::try_from_array(&result, 0)
+    }
+
+    fn supports_bounded_execution(&self) -> bool {
+        true
+    }
+
+    fn is_causal(&self) -> bool {
+        true
+    }
 }
 
 /// A function of ordered rows before its options are known.
@@ -101,6 +175,14 @@ impl OrderedWindow {
         }
     }
 
+    /// What walks over rows whose arguments, options included, have these types; and how many of the arguments
+    /// are data.
+    pub fn walk(&self, types: &[DataType]) -> Result<(Box<dyn Walk>, usize)> {
+        let data = self.data(types.len());
+        let ordered = self.ordered()?;
+        Ok((ordered.walk(&ordered.coerce(&types[..data])?)?, data))
+    }
+
     fn data(&self, all: usize) -> usize {
         all.saturating_sub(self.spec().params.iter().filter(|p| p.option).count())
     }
@@ -153,6 +235,7 @@ impl WindowUDFImpl for OrderedWindow {
         &self,
         args: PartitionEvaluatorArgs,
     ) -> Result<Box<dyn PartitionEvaluator>> {
-        self.ordered()?.walk(&self.types(args.input_fields())?)
+        let walk = self.ordered()?.walk(&self.types(args.input_fields())?)?;
+        Ok(Box::new(RowByRow { walk, begun: false }))
     }
 }
