@@ -207,7 +207,7 @@ impl Plan {
                         name(*low)
                     );
                 }
-                if plan.depends(*low, *high, plan.lows.len()) {
+                if plan.depends(*low, *high) {
                     return plan_err!(
                         "option constraints: columns {} and {} are each to be at most the other",
                         name(*low),
@@ -219,11 +219,20 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether a column is made from another, in at most so many steps.
-    fn depends(&self, column: usize, on: usize, steps: usize) -> bool {
-        let lows = self.lows.get(&column).map_or(&[][..], Vec::as_slice);
-        lows.iter()
-            .any(|(low, _)| *low == on || (steps > 0 && self.depends(*low, on, steps - 1)))
+    /// Whether a column is made from another.
+    fn depends(&self, column: usize, on: usize) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![column];
+        while let Some(column) = todo.pop() {
+            if column == on {
+                return true;
+            }
+            if seen.insert(column) {
+                let lows = self.lows.get(&column).into_iter().flatten();
+                todo.extend(lows.map(|(low, _)| *low));
+            }
+        }
+        false
     }
 }
 
