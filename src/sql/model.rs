@@ -110,6 +110,50 @@ fn draw(
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_file_holds_the_model_and_damaged_ones_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("People.safetensors");
+        let shown = path.to_str().unwrap();
+        let seedbed = crate::Seedbed::open(crate::Options::default()).unwrap();
+        let query = "SELECT value AS id, value % 7 AS x, value * 37 % 100 AS y FROM generate_series(1, 200)";
+        let sql = format!(
+            "CREATE MODEL m USING gan OPTIONS (epochs 1, constraints (unique (id))) AS {query}; \
+             EXPORT MODEL m TO '{shown}'; IMPORT MODEL FROM '{shown}'; IMPORT MODEL copy FROM '{shown}'"
+        );
+        seedbed.sql(&sql).await.unwrap();
+        let rows = |name: &str| format!("SELECT * FROM sample('{name}', 300, seed => 4)");
+        let of = |name: &'static str| {
+            let sql = rows(name);
+            let seedbed = &seedbed;
+            async move { seedbed.sql(&sql).await.unwrap() }
+        };
+        assert_eq!(of("m").await, of("people").await);
+        assert_eq!(of("m").await, of("copy").await);
+        let error = |sql: String| {
+            let seedbed = &seedbed;
+            async move { seedbed.sql(&sql).await.unwrap_err().to_string() }
+        };
+        let twice = error(format!("IMPORT MODEL copy FROM '{shown}'")).await;
+        assert!(twice.contains("IMPORT OR REPLACE MODEL copy"), "{twice}");
+        let lenient = format!("IMPORT MODEL IF NOT EXISTS copy FROM '{shown}'");
+        seedbed.sql(&lenient).await.unwrap();
+        let replace = format!("IMPORT OR REPLACE MODEL copy FROM '{shown}'");
+        seedbed.sql(&replace).await.unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
+        let cut = error(replace.clone()).await;
+        assert!(cut.contains("the model file is damaged"), "{cut}");
+        fs::write(&path, "PAR1").unwrap();
+        let foreign = error(replace).await;
+        assert!(
+            foreign.contains("not a model file") && foreign.contains("EXPORT MODEL m TO"),
+            "{foreign}"
+        );
+        let none = error("IMPORT MODEL x FROM 'nowhere/x'".to_string()).await;
+        assert!(none.contains("cannot be read"), "{none}");
+    }
+
     #[test]
     fn a_history_becomes_a_picture_with_a_line_a_loss() {
         let history = History {
