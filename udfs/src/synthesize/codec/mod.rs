@@ -145,6 +145,8 @@ pub struct Column {
     coder: Coder,
     /// The share of the rows that are NULL; NULL is a state where it is not 0.
     nulls: f64,
+    /// Whether no two rows of many have the same category: what is drawn is then some row's own.
+    all_different: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -221,6 +223,9 @@ impl Column {
             Coder::Categorical(categories) => categories.describe(),
             Coder::Numeric(numeric) => numeric.describe(data_type),
         };
+        if self.all_different {
+            what.push_str(", all different: those drawn are copies from the training rows");
+        }
         if self.nullable() && self.own_states() > 0 {
             what.push_str(&format!(", {:.2} % NULL", 100.0 * self.nulls));
         }
@@ -323,7 +328,8 @@ impl Codec {
         file.set_schema("codec.schema", &self.schema)?;
         for (i, column) in self.columns.iter().enumerate() {
             let prefix = format!("codec.{i}");
-            file.set_numbers(format!("{prefix}.nulls"), &[column.nulls])?;
+            let different = f64::from(u8::from(column.all_different));
+            file.set_numbers(format!("{prefix}.nulls"), &[column.nulls, different])?;
             match &column.coder {
                 Coder::Categorical(categories) => categories.save(&prefix, file)?,
                 Coder::Numeric(numeric) => numeric.save(&prefix, file)?,
@@ -344,9 +350,13 @@ impl Codec {
                     Coder::Numeric(Numeric::load(&prefix, file)?)
                 };
                 let nulls = file.numbers(&format!("{prefix}.nulls"))?;
+                let [nulls, different] = nulls[..] else {
+                    return exec_err!("the model file is damaged: {prefix}.nulls");
+                };
                 Ok(Column {
                     coder,
-                    nulls: nulls.first().copied().unwrap_or(0.0),
+                    nulls,
+                    all_different: different != 0.0,
                 })
             })
             .collect::<Result<_>>()?;
@@ -428,6 +438,7 @@ impl Column {
             if !few {
                 return Ok(Self {
                     nulls: share(array.len() - numbers.present()),
+                    all_different: false,
                     coder: Coder::Numeric(Numeric::fit(&numbers, wish.form)),
                 });
             }
@@ -442,9 +453,12 @@ impl Column {
         let array = numeric::nan_to_null(&array)?;
         let missing = array.logical_null_count();
         let most = wish.max_categories - usize::from(missing > 0);
+        let categories = Categories::fit(&array, most)?;
         Ok(Self {
             nulls: share(missing),
-            coder: Coder::Categorical(Categories::fit(&array, most)?),
+            all_different: categories.len() > CATEGORICAL_INTEGERS
+                && categories.len() == array.len() - missing,
+            coder: Coder::Categorical(categories),
         })
     }
 
