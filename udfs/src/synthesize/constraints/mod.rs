@@ -98,6 +98,8 @@ struct Above {
     gap: usize,
     /// The model's column of its value where all of them are missing; nothing where that does not occur.
     alone: Option<usize>,
+    /// Whether it was NULL in some rows itself.
+    nulls: bool,
     bounds: Bounds,
 }
 
@@ -134,7 +136,8 @@ impl Learnt {
         while used(&free, &self.fields) {
             free.push('_');
         }
-        self.push(Field::new(free, array.data_type().clone(), true), array)
+        let field = Field::new(free, array.data_type().clone(), array.null_count() > 0);
+        self.push(field, array)
     }
 
     fn push(&mut self, field: Field, array: ArrayRef) -> usize {
@@ -368,7 +371,7 @@ impl Layer {
             .map(|(field, source)| {
                 let nulls = match source {
                     Source::Learnt(at) | Source::Moment(at) => model.field(*at).is_nullable(),
-                    Source::Above(_) => true,
+                    Source::Above(above) => above.nulls,
                     Source::Key(_) | Source::Combined { .. } => false,
                 };
                 let nullable = field.is_nullable() || nulls;
@@ -704,16 +707,13 @@ impl Above {
             }
         };
         let at = learnt.add(&schema, gap_name, gap);
-        let missing = (0..rows.num_rows()).any(|i| {
-            lows_read
-                .iter()
-                .all(|low| whole_at(low, i).is_none() && real_at(low, i).is_none())
-        });
+        let missing = (0..rows.num_rows()).any(|i| lows_read.iter().all(|low| is_missing(low, i)));
         let alone = missing.then(|| learnt.push(field.clone(), Arc::clone(rows.column(column))));
         Ok(Self {
             lows: lows.to_vec(),
             gap: at,
             alone,
+            nulls: (0..rows.num_rows()).any(|i| is_missing(&high, i)),
             bounds,
         })
     }
@@ -743,15 +743,20 @@ impl Above {
                         lows.iter()
                             .filter_map(|(low, strict)| Some((whole_at(low, i)?, *strict)))
                     };
+                    let alone = || alone.as_ref().and_then(|alone| whole_at(alone, i));
                     let Some(base) = present().map(|(low, _)| low).max() else {
-                        return alone.as_ref().and_then(|alone| whole_at(alone, i));
+                        return alone();
                     };
-                    let gap = gap.filter(|gap| gap.is_valid(i))?.value(i);
+                    let value = match gap.filter(|gap| gap.is_valid(i)) {
+                        Some(gap) => base.saturating_add(gap.value(i)),
+                        None if self.nulls => return None,
+                        None => alone()?,
+                    };
                     let least = present()
                         .map(|(low, strict)| low.saturating_add(i64::from(strict)))
                         .max()
                         .unwrap_or(base);
-                    Some(base.saturating_add(gap).min(high).max(low).max(least))
+                    Some(value.min(high).max(low).max(least))
                 });
                 of_int64(&values.collect(), target)?
             }
@@ -768,10 +773,15 @@ impl Above {
                         lows.iter()
                             .filter_map(|(low, strict)| Some((real_at(low, i)?, *strict)))
                     };
+                    let alone = || alone.as_ref().and_then(|alone| real_at(alone, i));
                     let Some(base) = present().map(|(low, _)| low).reduce(f64::max) else {
-                        return alone.as_ref().and_then(|alone| real_at(alone, i));
+                        return alone();
                     };
-                    let gap = gap.filter(|gap| gap.is_valid(i))?.value(i);
+                    let value = match gap.filter(|gap| gap.is_valid(i)) {
+                        Some(gap) => rounded(base + gap.value(i), decimals),
+                        None if self.nulls => return None,
+                        None => alone()?,
+                    };
                     let least = present()
                         .map(|(low, strict)| match (strict, single) {
                             (false, _) => low,
@@ -780,7 +790,7 @@ impl Above {
                         })
                         .reduce(f64::max)
                         .unwrap_or(base);
-                    Some(rounded(base + gap, decimals).min(high).max(low).max(least))
+                    Some(value.min(high).max(low).max(least))
                 });
                 of_float64(values.collect(), target)?
             }
@@ -836,6 +846,10 @@ fn check_holds(rows: &RecordBatch, column: usize, lows: &[(usize, bool)]) -> Res
         );
     }
     Ok(())
+}
+
+fn is_missing(numbers: &Numbers, i: usize) -> bool {
+    whole_at(numbers, i).is_none() && real_at(numbers, i).is_none()
 }
 
 fn whole_at(numbers: &Numbers, i: usize) -> Option<i64> {
