@@ -28,7 +28,7 @@ use crate::sql::expand::expand;
 use crate::sql::parse::{self, Create, Import, Object, Parsed};
 use crate::sql::relation::{plan_query, quoted};
 use crate::sql::transform::{self, Transform};
-use crate::sql::{calls, leakage, share};
+use crate::sql::{calls, leakage, model, share};
 use crate::store::Store;
 
 /// How a session is opened.
@@ -160,12 +160,21 @@ impl Seedbed {
             }
             Parsed::ShowSql { name } => self.show_sql(name).boxed(),
             Parsed::Describe { object, name } => self.describe(object, name).boxed(),
-            Parsed::Export { name, path } => async move {
-                transform::export(&Transform::load(&self.env, &name)?, &path)?;
-                done(format!("EXPORT TRANSFORM {name}: {path}"))
+            Parsed::Export { object, name, path } => {
+                async move { self.export(object, &name, &path) }.boxed()
+            }
+            Parsed::ExportHistory { name, path } => async move {
+                model::plot_history(&name, self.store()?.model(&name)?.history(), &path)?;
+                done(format!("EXPORT MODEL HISTORY {name}: {path}"))
             }
             .boxed(),
-            Parsed::Import(import) => async move { self.import(&import) }.boxed(),
+            Parsed::Import(import) => async move {
+                match import.object {
+                    Object::Transform => self.import_transform(&import),
+                    Object::Model => self.import_model(&import),
+                }
+            }
+            .boxed(),
             Parsed::Summarize(query) => self.summarize(*query).boxed(),
         }
     }
@@ -443,11 +452,15 @@ impl Seedbed {
         let batches: Vec<RecordBatch> = rows.try_collect().await?;
         let trained = self.store()?.model(&create.name)?;
         let message = if batches.iter().any(|b| b.num_rows() > 0) {
+            let items = trained.describe();
+            let chosen = items.iter().find(|(item, _)| item == "chosen");
+            let chosen = chosen.map(|(_, why)| format!(" (chosen {why})"));
             format!(
-                "CREATE MODEL {}: {} trained on {} rows",
+                "CREATE MODEL {}: {} trained on {} rows{}",
                 create.name,
                 trained.kind(),
-                trained.trained_on()
+                trained.trained_on(),
+                chosen.unwrap_or_default()
             )
         } else {
             format!("CREATE MODEL {}: it exists already", create.name)
@@ -486,10 +499,21 @@ impl Seedbed {
                 let mut rows = Vec::new();
                 for name in store.model_names() {
                     let m = store.model(&name)?;
-                    let kind = m.kind().to_string();
-                    rows.push(vec![name, kind, m.trained_on().to_string()]);
+                    let columns = m.schema().fields();
+                    let columns: Vec<&str> = columns.iter().map(|f| f.name().as_str()).collect();
+                    let items = m.describe();
+                    let seed = items.iter().find(|(item, _)| item == "option seed");
+                    rows.push(vec![
+                        name,
+                        m.kind().to_string(),
+                        m.trained_on().to_string(),
+                        columns.join(", "),
+                        m.history().epochs.len().to_string(),
+                        seed.map(|(_, seed)| seed.clone()).unwrap_or_default(),
+                    ]);
                 }
-                texts(&["name", "kind", "trained_on"], rows)
+                let names = ["name", "kind", "trained_on", "columns", "epochs", "seed"];
+                texts(&names, rows)
             }
             (Object::Model, Some(name)) => model_items(&store, name),
         }
@@ -501,7 +525,44 @@ impl Seedbed {
         texts(&["sql"], vec![vec![sql]])
     }
 
-    fn import(&self, import: &Import) -> Result<Answer> {
+    fn export(&self, object: Object, name: &str, path: &str) -> Result<Answer> {
+        let what = match object {
+            Object::Transform => {
+                transform::export(&Transform::load(&self.env, name)?, path)?;
+                "TRANSFORM"
+            }
+            Object::Model => {
+                model::export(self.store()?.model(name)?.as_ref(), path)?;
+                "MODEL"
+            }
+        };
+        done(format!("EXPORT {what} {name}: {path}"))
+    }
+
+    fn import_model(&self, import: &Import) -> Result<Answer> {
+        let store = self.store()?;
+        let (name, model) = model::import(&import.path, import.name.as_deref())?;
+        if store.model_names().contains(&name) {
+            if import.if_not_exists {
+                return done(format!("IMPORT MODEL {name}: it exists already"));
+            }
+            if !import.or_replace {
+                return plan_err!(
+                    "model {name} exists already. Write IMPORT OR REPLACE MODEL {name} FROM '{}', or another name",
+                    import.path
+                );
+            }
+        }
+        let message = format!(
+            "IMPORT MODEL {name}: {} trained on {} rows",
+            model.kind(),
+            model.trained_on()
+        );
+        store.put_model(&name, model)?;
+        done(message)
+    }
+
+    fn import_transform(&self, import: &Import) -> Result<Answer> {
         let store = self.store()?;
         let t = transform::import(&import.path, import.name.as_deref())?;
         let name = t.name.clone();

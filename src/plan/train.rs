@@ -100,7 +100,7 @@ pub struct TrainSpec {
 }
 
 /// `CREATE MODEL name USING kind OPTIONS (...) AS input`. Gives one row: name, kind, rows, epochs,
-/// seconds; none where IF NOT EXISTS found a model.
+/// seconds, and why the kind was chosen where it was; none where IF NOT EXISTS found a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TrainNode {
     pub spec: TrainSpec,
@@ -112,7 +112,8 @@ impl TrainNode {
     /// Checks kind and options, so that a mistake shows before anything runs.
     pub fn try_new(spec: TrainSpec, input: LogicalPlan) -> Result<Self> {
         let kind = synthesize::kind(&spec.kind)?;
-        synthesize::parse_options(kind.as_ref(), &spec.options)?;
+        let options = synthesize::parse_options(kind.as_ref(), &spec.options)?;
+        synthesize::check_options(&options, input.schema().as_arrow())?;
         let schema = Arc::new(DFSchema::try_from(answer_schema())?);
         Ok(Self {
             spec,
@@ -129,6 +130,7 @@ fn answer_schema() -> Schema {
         Field::new("rows", DataType::Int64, false),
         Field::new("epochs", DataType::Int64, false),
         Field::new("seconds", DataType::Float64, false),
+        Field::new("chosen", DataType::Utf8, true),
     ])
 }
 
@@ -332,20 +334,26 @@ async fn train(
         drop(batches);
         // How many epochs there are shows with the first; until then the columns are learnt.
         watch.progress.start(&watch.task, Unit::Epochs, None);
-        let model = kind.train(&data, &options, &watch);
+        let model = synthesize::train(kind.as_ref(), &data, &options, &watch);
         watch.progress.finish();
         let model = model?;
         if watch.cancelled() {
             return exec_err!("the training of model {} was cancelled", spec.name);
         }
+        let chosen = model.describe().into_iter();
+        let chosen = chosen
+            .filter(|(item, _)| item == "chosen")
+            .map(|(_, why)| why)
+            .next();
         let answer = RecordBatch::try_new(
             Arc::new(answer_schema()),
             vec![
                 Arc::new(StringArray::from(vec![spec.name.as_str()])),
-                Arc::new(StringArray::from(vec![kind.name()])),
+                Arc::new(StringArray::from(vec![model.kind()])),
                 Arc::new(Int64Array::from(vec![data.num_rows() as i64])),
                 Arc::new(Int64Array::from(vec![model.history().epochs.len() as i64])),
                 Arc::new(Float64Array::from(vec![begin.elapsed().as_secs_f64()])),
+                Arc::new(StringArray::from(vec![chosen])),
             ],
         )?;
         trainer.sink.register(&spec.name, model)?;

@@ -4,6 +4,7 @@ pub mod bigquery;
 pub mod calls;
 pub mod expand;
 pub mod leakage;
+pub mod model;
 pub mod ordered;
 pub mod parse;
 pub mod relation;

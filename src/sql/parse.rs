@@ -43,8 +43,14 @@ pub enum Parsed {
         object: Object,
         name: String,
     },
-    /// A transform to a file.
+    /// A transform or a model to a file.
     Export {
+        object: Object,
+        name: String,
+        path: String,
+    },
+    /// The losses of a model's training as a picture.
+    ExportHistory {
         name: String,
         path: String,
     },
@@ -52,9 +58,10 @@ pub enum Parsed {
     Summarize(Box<Query>),
 }
 
-/// A transform from a file.
+/// A transform or a model from a file.
 #[derive(Debug)]
 pub struct Import {
+    pub object: Object,
     /// Instead of the one it was exported under.
     pub name: Option<String>,
     pub path: String,
@@ -290,20 +297,7 @@ fn ours(parser: &mut Parser<'_>) -> Result<Option<Parsed>> {
         return Ok(Some(Parsed::Describe { object, name }));
     }
     if at(parser, 0, "EXPORT") {
-        if !at(parser, 1, "TRANSFORM") {
-            return plan_err!(
-                "EXPORT is for transforms. Write EXPORT TRANSFORM t TO 'file.json', or COPY (SELECT ...) TO 'file'"
-            );
-        }
-        take_all(parser, &["EXPORT", "TRANSFORM"]);
-        let name = name(parser)?;
-        if !take(parser, "TO") {
-            return plan_err!(
-                "EXPORT TRANSFORM {name}: write EXPORT TRANSFORM {name} TO 'file.json'"
-            );
-        }
-        let path = parser.parse_literal_string()?;
-        return Ok(Some(Parsed::Export { name, path }));
+        return export(parser).map(Some);
     }
     if at(parser, 0, "IMPORT") {
         return import(parser).map(|import| Some(Parsed::Import(import)));
@@ -325,15 +319,44 @@ fn ours(parser: &mut Parser<'_>) -> Result<Option<Parsed>> {
     Ok(None)
 }
 
-/// `IMPORT [OR REPLACE] TRANSFORM [IF NOT EXISTS] [name] FROM 'file.json'`.
+/// `EXPORT TRANSFORM t TO 'file.json'`, `EXPORT MODEL m TO 'file'`, `EXPORT MODEL HISTORY m TO 'loss.svg'`.
+fn export(parser: &mut Parser<'_>) -> Result<Parsed> {
+    take(parser, "EXPORT");
+    let Some(object) = object(parser) else {
+        return plan_err!(
+            "EXPORT is for transforms and models. Write EXPORT TRANSFORM t TO 'file.json', EXPORT MODEL m TO \
+             'file.safetensors', or COPY (SELECT ...) TO 'file'"
+        );
+    };
+    // a model may be called history
+    let next_is_name = !word(&parser.peek_nth_token(1).token, "TO");
+    let history = object == Object::Model && next_is_name && take(parser, "HISTORY");
+    let name = name(parser)?;
+    let (what, file) = match (object, history) {
+        (Object::Transform, _) => ("TRANSFORM", "file.json"),
+        (Object::Model, false) => ("MODEL", "file.safetensors"),
+        (Object::Model, true) => ("MODEL HISTORY", "loss.svg"),
+    };
+    if !take(parser, "TO") {
+        return plan_err!("EXPORT {what} {name}: write EXPORT {what} {name} TO '{file}'");
+    }
+    let path = parser.parse_literal_string()?;
+    Ok(match history {
+        true => Parsed::ExportHistory { name, path },
+        false => Parsed::Export { object, name, path },
+    })
+}
+
+/// `IMPORT [OR REPLACE] TRANSFORM | MODEL [IF NOT EXISTS] [name] FROM 'file'`.
 fn import(parser: &mut Parser<'_>) -> Result<Import> {
     take(parser, "IMPORT");
     let or_replace = take_all(parser, &["OR", "REPLACE"]);
-    if !take(parser, "TRANSFORM") {
+    let Some(object) = object(parser) else {
         return plan_err!(
-            "IMPORT is for transforms. Write IMPORT TRANSFORM t FROM 'file.json', or CREATE TABLE t AS SELECT * FROM 'file'"
+            "IMPORT is for transforms and models. Write IMPORT TRANSFORM t FROM 'file.json', IMPORT MODEL m FROM \
+             'file.safetensors', or CREATE TABLE t AS SELECT * FROM 'file'"
         );
-    }
+    };
     let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
     let name = if word(&parser.peek_token().token, "FROM") {
         None
@@ -341,9 +364,17 @@ fn import(parser: &mut Parser<'_>) -> Result<Import> {
         Some(name(parser)?)
     };
     if !take(parser, "FROM") {
-        return plan_err!("IMPORT TRANSFORM: write IMPORT TRANSFORM t FROM 'file.json'");
+        return match object {
+            Object::Transform => {
+                plan_err!("IMPORT TRANSFORM: write IMPORT TRANSFORM t FROM 'file.json'")
+            }
+            Object::Model => {
+                plan_err!("IMPORT MODEL: write IMPORT MODEL m FROM 'file.safetensors'")
+            }
+        };
     }
     Ok(Import {
+        object,
         name,
         path: parser.parse_literal_string()?,
         or_replace,

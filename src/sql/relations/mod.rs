@@ -19,6 +19,7 @@ mod fuzzy_duplicates;
 mod impute_knn;
 mod label_issues;
 mod mixup;
+mod model_history;
 mod neighbours;
 mod oversample;
 mod profile;
@@ -59,6 +60,7 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(fuzzy_duplicates::FuzzyDuplicates),
         Arc::new(label_issues::LabelIssues),
         Arc::new(mixup::Mixup),
+        Arc::new(model_history::ModelHistory),
         Arc::new(oversample::Oversample),
         Arc::new(profile::Profile),
         Arc::new(smote::Smote),

@@ -35,19 +35,24 @@ const VERSION: u64 = 1;
 
 /// Writes a transform to a file: the whole or nothing.
 pub fn export(transform: &Transform, path: &str) -> Result<()> {
-    let refused = |error: std::io::Error| {
-        exec_datafusion_err!("{path} cannot be written: {error}. Write to another folder")
-    };
     let mut text = serde_json::to_string_pretty(&written(transform)?)
         .map_err(|e| DataFusionError::External(Box::new(e)))?;
     text.push('\n');
+    write_file(path, text.as_bytes())
+}
+
+/// Writes a file: the whole or nothing.
+pub fn write_file(path: &str, bytes: &[u8]) -> Result<()> {
+    let refused = |error: std::io::Error| {
+        exec_datafusion_err!("{path} cannot be written: {error}. Write to another folder")
+    };
     let target = Path::new(path);
     let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(refused)?;
-    replace_file(folder, target, text.as_bytes()).map_err(refused)
+    replace_file(folder, target, bytes).map_err(refused)
 }
 
 /// Reads a transform from a file, under its own name or another.

@@ -46,7 +46,7 @@ pub use apply::TransformRelation;
 pub use as_sql::as_sql;
 pub use create::create;
 pub use describe::{Parameters, describe};
-pub use file::{export, import};
+pub use file::{export, import, write_file};
 pub use inverse::InverseTransform;
 
 /// The name that stands for the source in a transform's SQL.

@@ -220,12 +220,6 @@ impl Kind for GanKind {
                 0.0..=0.99999,
                 "decay of the running average of the generator's weights",
             ),
-            integer(
-                "max_categories",
-                500,
-                2..=100_000,
-                "most categories a column may have",
-            ),
             integer("seed", 0, 0..=i64::MAX, "same seed, same data: same model"),
         ];
         specs.extend(codec::options());

@@ -4,7 +4,9 @@
 //! [`codec`]; neural ones share [`layers`], [`optim`] and [`training`]. Running a training or a sampling
 //! as part of a query is the engine's part, not ours. A new kind is one file and one line in [`kinds`].
 
+mod auto;
 pub mod codec;
+mod constraints;
 mod data;
 mod file;
 mod gan;
@@ -14,21 +16,24 @@ mod options;
 pub mod rng;
 mod sample_udf;
 pub mod training;
+mod wrapped;
 
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::{DataFusionError, Result, plan_err};
 
 pub use codec::Codec;
+use constraints::Layer;
 pub use data::Data;
 pub use file::ModelFile;
 pub use options::{Accepts, OptionSpec, Options, Value};
 pub use sample_udf::SampleUdf;
 pub use training::History;
+use wrapped::Wrapped;
 
 /// Rows are drawn in blocks of this many, aligned on the row number: every row is computed in the same
 /// place of a block of the same shape, whatever batch it was asked for in, so its bits never differ.
@@ -124,7 +129,7 @@ impl Watch for Unwatched {
 
 /// Every kind of model there is.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    vec![Arc::new(gan::GanKind)]
+    vec![Arc::new(gan::GanKind), Arc::new(auto::Auto)]
 }
 
 /// The kind of a name, or an error that lists them.
@@ -151,10 +156,33 @@ pub fn parse_options(kind: &dyn Kind, given: &[(String, String)]) -> Result<Opti
     Options::parse(kind.name(), &kind.options(), given)
 }
 
+/// Checks what options say of columns against those of the training query.
+pub fn check_options(options: &Options, schema: &Schema) -> Result<()> {
+    codec::check_columns(schema, options)?;
+    constraints::check(schema, options)
+}
+
+/// Learns, with the options' constraints kept in every row that the model will draw.
+pub fn train(
+    kind: &dyn Kind,
+    data: &Data,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Arc<dyn Model>> {
+    match Layer::fit(data, options)? {
+        None => kind.train(data, options, watch),
+        Some((layer, data, options)) => {
+            let inner = kind.train(&data, &options, watch)?;
+            Ok(Arc::new(Wrapped::constrained(layer, inner)))
+        }
+    }
+}
+
 /// Reads a model of any kind.
 pub fn load(bytes: &[u8]) -> Result<Arc<dyn Model>> {
     let file = ModelFile::from_bytes(bytes)?;
-    kind(file.text("kind")?)?.load(&file)
+    let model = kind(file.text("kind")?)?.load(&file)?;
+    Wrapped::load(&file, model)
 }
 
 /// `; did you mean x?`, when a name is near enough to be meant.

@@ -39,6 +39,8 @@ pub enum Accepts {
     },
     /// A list of column names; none by default.
     Columns,
+    /// A text that its reader takes apart itself; empty by default.
+    Text,
 }
 
 /// The value of an option.
@@ -49,6 +51,7 @@ pub enum Value {
     Choice(&'static str),
     Integers(Vec<i64>),
     Columns(Vec<String>),
+    Text(String),
 }
 
 impl OptionSpec {
@@ -60,6 +63,7 @@ impl OptionSpec {
             Accepts::Choice { .. } => "text",
             Accepts::Integers { .. } => "list of integers",
             Accepts::Columns => "list of columns",
+            Accepts::Text => "text",
         }
     }
 
@@ -74,6 +78,7 @@ impl OptionSpec {
             Accepts::Choice { among, .. } => format!("one of {}", among.join(", ")),
             Accepts::Integers { min, max, .. } => format!("each {min} to {max}"),
             Accepts::Columns => "columns of the query".to_string(),
+            Accepts::Text => "any".to_string(),
         }
     }
 
@@ -85,6 +90,7 @@ impl OptionSpec {
             Accepts::Choice { default, .. } => Value::Choice(default),
             Accepts::Integers { default, .. } => Value::Integers(default.to_vec()),
             Accepts::Columns => Value::Columns(Vec::new()),
+            Accepts::Text => Value::Text(String::new()),
         }
     }
 
@@ -119,6 +125,7 @@ impl OptionSpec {
                     .map(Value::Integers)
             }
             Accepts::Columns => Some(Value::Columns(list(text))),
+            Accepts::Text => Some(Value::Text(text.to_string())),
         }
     }
 }
@@ -140,6 +147,7 @@ impl fmt::Display for Value {
                     .collect();
                 write!(f, "[{}]", items.join(", "))
             }
+            Value::Text(text) => f.write_str(text),
         }
     }
 }
@@ -211,6 +219,19 @@ impl Options {
             .collect()
     }
 
+    /// The options whose values are not the defaults.
+    pub fn changed(&self, specs: &[OptionSpec]) -> Vec<(String, String)> {
+        let default = |name: &str| {
+            let spec = specs.iter().find(|spec| spec.name == name);
+            spec.map(OptionSpec::default_value)
+        };
+        self.values
+            .iter()
+            .filter(|(name, value)| default(name).as_ref() != Some(value))
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
+    }
+
     /// An integer option; the kind must have declared it with a range from 0 on.
     pub fn integer(&self, name: &str) -> Result<usize> {
         match self.get(name) {
@@ -253,6 +274,38 @@ impl Options {
             Some(Value::Columns(names)) => Ok(names),
             _ => self.wrong(name),
         }
+    }
+
+    /// A text option; empty where it is not given, or where the kind has no such option.
+    pub fn text(&self, name: &str) -> &str {
+        match self.get(name) {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether the kind has an option of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The same with more columns in an option that lists columns.
+    pub fn with_columns(mut self, name: &str, more: impl IntoIterator<Item = String>) -> Self {
+        let found = self.values.iter_mut().find(|(option, _)| *option == name);
+        if let Some((_, Value::Columns(columns))) = found {
+            columns.extend(more);
+        }
+        self
+    }
+
+    /// The same without these columns, in all options that list columns.
+    pub fn without_columns(mut self, gone: &[String]) -> Self {
+        for (_, value) in &mut self.values {
+            if let Value::Columns(columns) = value {
+                columns.retain(|column| !gone.contains(column));
+            }
+        }
+        self
     }
 
     fn get(&self, name: &str) -> Option<&Value> {

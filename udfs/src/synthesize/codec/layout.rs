@@ -16,7 +16,7 @@ pub struct Layout {
     values: usize,
     states: usize,
     softmax: GroupedSoftmax,
-    /// states x values: 1 where the state is the one that carries the value.
+    /// states x values: 1 where the state carries the value.
     carriers: Tensor,
     /// 1 x values: 1 where the column has no states, so that its value is always carried.
     always: Tensor,
@@ -28,6 +28,8 @@ struct Place {
     value: Option<usize>,
     /// The states' columns, counted from the first state; empty for a column of one state.
     states: Range<usize>,
+    /// How many of the states carry the value; they come first.
+    carriers: usize,
 }
 
 impl Layout {
@@ -49,6 +51,7 @@ impl Layout {
             places.push(Place {
                 value: column.has_value().then_some(values),
                 states: states..states + width,
+                carriers: column.carriers(),
             });
             values += usize::from(column.has_value());
             states += width;
@@ -63,7 +66,11 @@ impl Layout {
             let Some(value) = place.value else { continue };
             match place.states.is_empty() {
                 true => always[value] = 1.0,
-                false => carriers[place.states.start * values + value] = 1.0,
+                false => {
+                    for state in place.states.clone().take(place.carriers) {
+                        carriers[state * values + value] = 1.0;
+                    }
+                }
             }
         }
         let sizes: Vec<usize> = places

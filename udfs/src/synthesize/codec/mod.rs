@@ -1,30 +1,33 @@
 //! Between a table's columns and the numbers a model learns, for every kind of table model.
 //!
-//! Every column becomes a *state* (an index) and, for numeric columns, a *value*. A categorical column's
-//! states are its categories; a numeric column's are `ordinary`, its inflated values (points that hold
-//! far more rows than their neighbours, such as 0 in a column of capital gains), and for both NULL is one
-//! more state where the column has NULLs. The value, of a numeric column in the ordinary state, is
-//! standard normal: a number goes through the column's quantiles to a probability, and on to the normal's
-//! quantile. Decoding goes back and restores type, step, bounds and NULLs. NaN and infinities are missing.
+//! Every column becomes a *state* (an index) and, for some, a *value*. A categorical column's states are
+//! its categories; where there are too many, rare ones share the first state and the value tells them
+//! apart. A numeric column's states are those of its ordinary values, which carry a value, then its
+//! inflated values (points that hold far more rows than their neighbours, such as 0 in a column of capital
+//! gains). NULL is one more state, the last, where the column has NULLs. The states that carry a value
+//! come first: one whose value is standard normal (a number goes through the column's quantiles to a
+//! probability, and on to the normal's quantile), or with `form 'gmm'` one a mode of a mixture of normals,
+//! whose value is a quarter of the deviations from the mode's mean. Decoding goes back and restores type, step, bounds
+//! and NULLs. NaN and infinities are missing.
 
 mod categorical;
 mod layout;
+mod mixture;
 mod numeric;
 
-use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::ipc::reader::FileReader;
-use arrow::ipc::writer::FileWriter;
 use datafusion_common::{Result, exec_err, plan_err};
+use rayon::prelude::*;
 
 use super::{Accepts, Data, ModelFile, OptionSpec, Options, nearest};
 use categorical::Categories;
 pub use layout::Layout;
-use numeric::Quantiles;
+use numeric::{FormName, Numeric};
+pub(super) use numeric::{MOST_DECIMALS, Numbers, Values, has_decimals, of_float64, of_int64};
 
 /// Integers of at most this many different values are categories, unless told otherwise.
 const CATEGORICAL_INTEGERS: usize = 50;
@@ -32,20 +35,101 @@ const CATEGORICAL_INTEGERS: usize = 50;
 /// Fractional numbers of at most this many different values, each seen ten times on average, too.
 const CATEGORICAL_FLOATS: usize = 10;
 
-/// The options every kind of table model shares.
+/// The options every kind of table model shares, with numbers by their quantiles.
 pub fn options() -> Vec<OptionSpec> {
+    options_with_form("quantile")
+}
+
+/// The options every kind of table model shares, for a kind whose numbers are in this form by default.
+pub fn options_with_form(form: &'static str) -> Vec<OptionSpec> {
+    let columns = |name, help| OptionSpec {
+        name,
+        accepts: Accepts::Columns,
+        help,
+    };
     vec![
+        columns(
+            "categorical",
+            "columns to treat as categories whatever their type",
+        ),
+        columns(
+            "numeric",
+            "columns to treat as numbers though they have few different values",
+        ),
+        columns(
+            "datetime",
+            "columns of dates or times to treat as moments though they have few different values, or of texts that are all dates or times",
+        ),
         OptionSpec {
-            name: "categorical",
-            accepts: Accepts::Columns,
-            help: "columns to treat as categories whatever their type",
+            name: "form",
+            accepts: Accepts::Choice {
+                default: form,
+                among: &["quantile", "gmm"],
+            },
+            help: "how numbers stand in the model: by their quantiles, or by the modes of a mixture of normals",
+        },
+        columns(
+            "quantile",
+            "columns whose form is quantile whatever form says",
+        ),
+        columns("gmm", "columns whose form is gmm whatever form says"),
+        OptionSpec {
+            name: "max_categories",
+            accepts: Accepts::Integer {
+                default: 500,
+                min: 2,
+                max: 100_000,
+            },
+            help: "most states of a column of categories; the rare ones beyond share one and are drawn by their frequency",
         },
         OptionSpec {
-            name: "numeric",
-            accepts: Accepts::Columns,
-            help: "columns to treat as numbers though they have few different values",
+            name: "identifiers",
+            accepts: Accepts::Choice {
+                default: "generate",
+                among: &["generate", "learn"],
+            },
+            help: "whether columns that are keys (all different, of one pattern) are made anew or learnt like others",
+        },
+        OptionSpec {
+            name: "constraints",
+            accepts: Accepts::Text,
+            help: "what holds in every row: (a <= b, a < b, combination (a, b), unique (a), pattern (a, 'C-#####'))",
         },
     ]
+}
+
+/// Checks that the columns which options name are there.
+pub fn check_columns(schema: &Schema, options: &Options) -> Result<()> {
+    let mut seen: Vec<(&str, &String)> = Vec::new();
+    for (of, alone) in [
+        ("categorical", true),
+        ("numeric", true),
+        ("datetime", true),
+        ("quantile", false),
+        ("gmm", false),
+    ] {
+        if !options.has(of) {
+            continue;
+        }
+        for name in options.columns(of)? {
+            if schema.index_of(name).is_err() {
+                let names = schema.fields().iter().map(|field| field.name().as_str());
+                return plan_err!(
+                    "option {of}: the training query has no column {name}{}",
+                    nearest(name, names)
+                );
+            }
+            let kinds = |other: &str| ["categorical", "numeric", "datetime"].contains(&other);
+            let clash = seen
+                .iter()
+                .find(|(other, known)| *known == name && kinds(other) == alone);
+            if let Some((other, _)) = clash {
+                return plan_err!("column {name} cannot be both {other} and {of}");
+            }
+            seen.push((of, name));
+        }
+    }
+    Ok(())
 }
 
 /// What was learnt about each column.
@@ -59,14 +143,16 @@ pub struct Codec {
 #[derive(Debug, Clone)]
 pub struct Column {
     coder: Coder,
-    /// Whether NULL is a state.
-    nullable: bool,
+    /// The share of the rows that are NULL; NULL is a state where it is not 0.
+    nulls: f64,
+    /// Whether no two rows of many have the same category: what is drawn is then some row's own.
+    all_different: bool,
 }
 
 #[derive(Debug, Clone)]
 enum Coder {
     Categorical(Categories),
-    Numeric(Quantiles),
+    Numeric(Numeric),
 }
 
 /// Rows in model space, column by column.
@@ -80,7 +166,7 @@ pub struct Encoded {
 pub struct EncodedColumn {
     /// The state of every row.
     pub states: Vec<u32>,
-    /// The value of every row, 0 where the state carries none; empty for a categorical column.
+    /// The value of every row, 0 where the state carries none; empty for a column without values.
     pub values: Vec<f32>,
 }
 
@@ -104,19 +190,46 @@ impl Encoded {
 impl Column {
     /// How many states the column has, NULL included.
     pub fn states(&self) -> usize {
-        self.own_states() + usize::from(self.nullable)
+        self.own_states() + usize::from(self.nullable())
     }
 
-    /// Whether the first state carries a value.
+    /// Whether any state carries a value.
     pub fn has_value(&self) -> bool {
-        matches!(self.coder, Coder::Numeric(_))
+        self.carriers() > 0
+    }
+
+    /// How many states carry a value; they come first.
+    pub fn carriers(&self) -> usize {
+        match &self.coder {
+            Coder::Categorical(categories) => usize::from(categories.is_shared()),
+            Coder::Numeric(numeric) => numeric.carriers(),
+        }
+    }
+
+    fn nullable(&self) -> bool {
+        self.nulls > 0.0
     }
 
     fn own_states(&self) -> usize {
         match &self.coder {
-            Coder::Categorical(categories) => categories.len(),
-            Coder::Numeric(quantiles) => 1 + quantiles.inflated().len(),
+            Coder::Categorical(categories) => categories.states(),
+            Coder::Numeric(numeric) => numeric.carriers() + numeric.inflated().len(),
         }
+    }
+
+    /// What it is taken for, in words.
+    fn describe(&self, data_type: &DataType) -> String {
+        let mut what = match &self.coder {
+            Coder::Categorical(categories) => categories.describe(),
+            Coder::Numeric(numeric) => numeric.describe(data_type),
+        };
+        if self.all_different {
+            what.push_str(", all different: those drawn are copies from the training rows");
+        }
+        if self.nullable() && self.own_states() > 0 {
+            what.push_str(&format!(", {:.2} % NULL", 100.0 * self.nulls));
+        }
+        what
     }
 }
 
@@ -124,20 +237,7 @@ impl Codec {
     /// Learns every column of the data.
     pub fn fit(data: &Data, options: &Options) -> Result<Self> {
         let schema = data.schema();
-        let categorical = options.columns("categorical")?;
-        let numeric = options.columns("numeric")?;
-        for name in categorical.iter().chain(numeric) {
-            if schema.index_of(name).is_err() {
-                let names = schema.fields().iter().map(|field| field.name().as_str());
-                return plan_err!(
-                    "the training query has no column {name}{}",
-                    nearest(name, names)
-                );
-            }
-        }
-        if let Some(name) = categorical.iter().find(|name| numeric.contains(name)) {
-            return plan_err!("column {name} cannot be both categorical and numeric");
-        }
+        check_columns(&schema, options)?;
         if schema.fields().is_empty() {
             return plan_err!("the training query has no columns");
         }
@@ -146,18 +246,9 @@ impl Codec {
         }
         let columns: Vec<Column> = schema
             .fields()
-            .iter()
+            .par_iter()
             .zip(data.rows().columns())
-            .map(|(field, array)| {
-                let wish = if categorical.contains(field.name()) {
-                    Wish::Categorical
-                } else if numeric.contains(field.name()) {
-                    Wish::Numeric
-                } else {
-                    Wish::Infer
-                };
-                Column::fit(field, array, wish)
-            })
+            .map(|(field, array)| Column::fit(field, array, Wish::of(field.name(), options)?))
             .collect::<Result<_>>()?;
         // A NaN comes back as NULL, also where the table itself had none.
         let fields: Vec<Field> = schema
@@ -165,7 +256,7 @@ impl Codec {
             .iter()
             .zip(&columns)
             .map(|(field, column)| {
-                let nullable = field.is_nullable() || column.nullable;
+                let nullable = field.is_nullable() || column.nullable();
                 field.as_ref().clone().with_nullable(nullable)
             })
             .collect();
@@ -185,8 +276,8 @@ impl Codec {
     pub fn encode(&self, rows: &RecordBatch, seed: u64) -> Result<Encoded> {
         let columns = self
             .columns
-            .iter()
-            .zip(self.schema.fields())
+            .par_iter()
+            .zip(self.schema.fields().par_iter())
             .zip(rows.columns())
             .map(|((column, field), array)| column.encode(field, array, seed))
             .collect::<Result<_>>()?;
@@ -224,42 +315,24 @@ impl Codec {
             .iter()
             .zip(&self.columns)
             .map(|(field, column)| {
-                let mut what = match &column.coder {
-                    Coder::Categorical(categories) if categories.len() == 1 => {
-                        "constant".to_string()
-                    }
-                    Coder::Categorical(categories) if categories.len() == 0 => {
-                        "nothing but NULL".to_string()
-                    }
-                    Coder::Categorical(categories) => {
-                        format!("categorical, {} values", categories.len())
-                    }
-                    Coder::Numeric(quantiles) => quantiles.describe(),
-                };
-                if column.nullable && column.own_states() > 0 {
-                    what.push_str(", NULLs");
-                }
-                (field.name().clone(), what)
+                (
+                    field.name().clone(),
+                    column.describe(plain_type(field.data_type())),
+                )
             })
             .collect()
     }
 
     /// Writes the codec into a model file.
     pub fn save(&self, file: &mut ModelFile) -> Result<()> {
-        file.set_blob("codec.schema", &to_ipc(&self.schema, &[])?)?;
+        file.set_schema("codec.schema", &self.schema)?;
         for (i, column) in self.columns.iter().enumerate() {
-            let nullable = f64::from(u8::from(column.nullable));
-            file.set_numbers(format!("codec.{i}.nullable"), &[nullable])?;
+            let prefix = format!("codec.{i}");
+            let different = f64::from(u8::from(column.all_different));
+            file.set_numbers(format!("{prefix}.nulls"), &[column.nulls, different])?;
             match &column.coder {
-                Coder::Categorical(categories) => {
-                    let values = categories.values();
-                    let field = Field::new("category", values.data_type().clone(), true);
-                    let schema = Arc::new(Schema::new(vec![field]));
-                    let batch =
-                        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::clone(values)])?;
-                    file.set_blob(format!("codec.{i}.categories"), &to_ipc(&schema, &[batch])?)?;
-                }
-                Coder::Numeric(quantiles) => quantiles.save(&format!("codec.{i}"), file)?,
+                Coder::Categorical(categories) => categories.save(&prefix, file)?,
+                Coder::Numeric(numeric) => numeric.save(&prefix, file)?,
             }
         }
         Ok(())
@@ -267,24 +340,23 @@ impl Codec {
 
     /// Reads the codec from a model file.
     pub fn load(file: &ModelFile) -> Result<Self> {
-        let (schema, _) = from_ipc(file.blob("codec.schema")?)?;
+        let schema = file.schema("codec.schema")?;
         let columns = (0..schema.fields().len())
             .map(|i| {
-                let categories = format!("codec.{i}.categories");
-                let coder = if file.tensor(&categories).is_ok() {
-                    let (_, batches) = from_ipc(file.blob(&categories)?)?;
-                    let Some(batch) = batches.first().filter(|batch| batch.num_columns() == 1)
-                    else {
-                        return exec_err!("the model file is damaged: {categories} is empty");
-                    };
-                    Coder::Categorical(Categories::new(Arc::clone(batch.column(0)))?)
+                let prefix = format!("codec.{i}");
+                let coder = if file.tensor(&format!("{prefix}.range")).is_err() {
+                    Coder::Categorical(Categories::load(&prefix, file)?)
                 } else {
-                    Coder::Numeric(Quantiles::load(&format!("codec.{i}"), file)?)
+                    Coder::Numeric(Numeric::load(&prefix, file)?)
                 };
-                let nullable = file.numbers(&format!("codec.{i}.nullable"))?;
+                let nulls = file.numbers(&format!("{prefix}.nulls"))?;
+                let [nulls, different] = nulls[..] else {
+                    return exec_err!("the model file is damaged: {prefix}.nulls");
+                };
                 Ok(Column {
                     coder,
-                    nullable: nullable.first().is_some_and(|&flag| flag != 0.0),
+                    nulls,
+                    all_different: different != 0.0,
                 })
             })
             .collect::<Result<_>>()?;
@@ -294,45 +366,80 @@ impl Codec {
 
 /// What the user wants a column to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Wish {
+struct Wish {
+    kind: WishedKind,
+    form: FormName,
+    max_categories: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum WishedKind {
     Infer,
     Categorical,
     Numeric,
+    Datetime,
+}
+
+impl Wish {
+    fn of(name: &String, options: &Options) -> Result<Self> {
+        let lists =
+            |of| Ok::<_, datafusion_common::DataFusionError>(options.columns(of)?.contains(name));
+        Ok(Self {
+            kind: if lists("categorical")? {
+                WishedKind::Categorical
+            } else if lists("numeric")? {
+                WishedKind::Numeric
+            } else if lists("datetime")? {
+                WishedKind::Datetime
+            } else {
+                WishedKind::Infer
+            },
+            form: if lists("gmm")? {
+                FormName::Gmm
+            } else if lists("quantile")? || options.choice("form")? == "quantile" {
+                FormName::Quantile
+            } else {
+                FormName::Gmm
+            },
+            max_categories: options.integer("max_categories")?,
+        })
+    }
 }
 
 impl Column {
     fn fit(field: &Field, array: &ArrayRef, wish: Wish) -> Result<Self> {
         let array = plain(array)?;
         let data_type = array.data_type();
-        let number = numeric::Numbers::supports(data_type);
-        if wish == Wish::Numeric && !number {
+        let number = Numbers::supports(data_type);
+        let named = match wish.kind {
+            WishedKind::Numeric if !number => Some("numeric"),
+            WishedKind::Datetime if !number || data_type.is_numeric() => Some("datetime"),
+            _ => None,
+        };
+        if let Some(named) = named {
             return plan_err!(
-                "column {} has type {data_type} and cannot be numeric",
+                "column {} has type {data_type} and cannot be {named}",
                 field.name()
             );
         }
-        if number && wish != Wish::Categorical {
-            let numbers = numeric::Numbers::read(&array)?;
+        let share = |missing: usize| missing as f64 / array.len().max(1) as f64;
+        if number && wish.kind != WishedKind::Categorical {
+            let numbers = Numbers::read(&array)?;
             let distinct = numbers.distinct(CATEGORICAL_INTEGERS + 1);
             let few = match data_type {
                 _ if distinct <= 1 => true,
-                _ if wish == Wish::Numeric => false,
+                _ if wish.kind != WishedKind::Infer => false,
                 data_type if data_type.is_integer() => distinct <= CATEGORICAL_INTEGERS,
-                DataType::Float16
-                | DataType::Float32
-                | DataType::Float64
-                | DataType::Decimal32(..)
-                | DataType::Decimal64(..)
-                | DataType::Decimal128(..)
-                | DataType::Decimal256(..) => {
+                data_type if data_type.is_numeric() => {
                     distinct <= CATEGORICAL_FLOATS && numbers.present() >= 10 * distinct
                 }
                 _ => false,
             };
             if !few {
                 return Ok(Self {
-                    nullable: numbers.present() < array.len(),
-                    coder: Coder::Numeric(Quantiles::fit(&numbers)),
+                    nulls: share(array.len() - numbers.present()),
+                    all_different: false,
+                    coder: Coder::Numeric(Numeric::fit(&numbers, wish.form)),
                 });
             }
         }
@@ -344,28 +451,27 @@ impl Column {
             );
         }
         let array = numeric::nan_to_null(&array)?;
+        let missing = array.logical_null_count();
+        let most = wish.max_categories - usize::from(missing > 0);
+        let categories = Categories::fit(&array, most)?;
         Ok(Self {
-            nullable: array.logical_null_count() > 0,
-            coder: Coder::Categorical(Categories::fit(&array)?),
+            nulls: share(missing),
+            all_different: categories.len() > CATEGORICAL_INTEGERS
+                && categories.len() == array.len() - missing,
+            coder: Coder::Categorical(categories),
         })
     }
 
     fn encode(&self, field: &Field, array: &ArrayRef, seed: u64) -> Result<EncodedColumn> {
         let array = plain(array)?;
-        let null = self.nullable.then_some(self.own_states() as u32);
+        let null = self.nullable().then_some(self.own_states() as u32);
         let encoded = match &self.coder {
             Coder::Categorical(categories) => {
                 let array = numeric::nan_to_null(&array)?;
-                categories
-                    .encode(&array, null)?
-                    .map(|states| EncodedColumn {
-                        states,
-                        values: Vec::new(),
-                    })
+                categories.encode(&array, null, seed, field.name())?
             }
-            Coder::Numeric(quantiles) => {
-                let numbers = numeric::Numbers::read(&array)?;
-                quantiles.encode(&numbers, null, seed, field.name())
+            Coder::Numeric(numeric) => {
+                numeric.encode(&Numbers::read(&array)?, null, seed, field.name())
             }
         };
         match encoded {
@@ -379,14 +485,8 @@ impl Column {
 
     fn decode(&self, field: &Field, encoded: &EncodedColumn) -> Result<ArrayRef> {
         let array = match &self.coder {
-            Coder::Categorical(categories) => categories.decode(&encoded.states)?,
-            Coder::Numeric(quantiles) => {
-                let plain = match field.data_type() {
-                    DataType::Dictionary(_, values) => values.as_ref(),
-                    other => other,
-                };
-                quantiles.decode(encoded, plain)?
-            }
+            Coder::Categorical(categories) => categories.decode(encoded)?,
+            Coder::Numeric(numeric) => numeric.decode(encoded, plain_type(field.data_type()))?,
         };
         if array.data_type() == field.data_type() {
             return Ok(array);
@@ -399,26 +499,19 @@ impl Column {
 }
 
 /// A dictionary's values laid out; any other array as it is.
-fn plain(array: &ArrayRef) -> Result<ArrayRef> {
+pub(super) fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     match array.data_type() {
         DataType::Dictionary(_, values) => Ok(cast(array, values)?),
         _ => Ok(Arc::clone(array)),
     }
 }
 
-fn to_ipc(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let mut writer = FileWriter::try_new(Vec::new(), schema)?;
-    for batch in batches {
-        writer.write(batch)?;
+/// The type of a dictionary's values; any other type as it is.
+pub(super) fn plain_type(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => values,
+        other => other,
     }
-    Ok(writer.into_inner()?)
-}
-
-fn from_ipc(bytes: Vec<u8>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let reader = FileReader::try_new(Cursor::new(bytes), None)?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>()?;
-    Ok((schema, batches))
 }
 
 #[cfg(test)]

@@ -1,18 +1,25 @@
-//! Numbers and moments: through the column's quantiles to a standard normal, and back.
+//! Numbers and moments: their grid, their inflated values, and one of two forms of the ordinary ones:
+//! through the column's quantiles to a standard normal, or by the modes of a mixture.
 
 use std::collections::HashSet;
 use std::f64::consts::SQRT_2;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, make_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, Float64Array, Int64Array,
+    make_array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int64Type, TimeUnit};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float16Type, Float32Type, Float64Type,
+    Int64Type, TimeUnit,
+};
+use arrow::util::display::array_value_to_string;
 use candle_core::cpu::erf::{erfc_f64, erfc_inv};
 use datafusion_common::{Result, exec_datafusion_err, exec_err};
 
 use super::EncodedColumn;
+use super::mixture::{Mixture, Mode};
 use crate::synthesize::{ModelFile, rng};
 
 /// One reference quantile for this many rows.
@@ -29,7 +36,7 @@ const INFLATED_RATIO: f64 = 5.0;
 const NEIGHBOURS: usize = 3;
 
 /// Fractional digits looked for: what is finer is a continuous number.
-const MOST_DECIMALS: u8 = 6;
+pub const MOST_DECIMALS: u8 = 6;
 
 /// A column's numbers; NULL, NaN and infinities are missing.
 #[derive(Debug)]
@@ -37,8 +44,9 @@ pub struct Numbers {
     values: Values,
 }
 
+/// Whole numbers where all are: integers, moments, and decimals in units of their last digit.
 #[derive(Debug)]
-enum Values {
+pub enum Values {
     Integers(Vec<Option<i64>>),
     Floats {
         values: Vec<Option<f64>>,
@@ -81,6 +89,10 @@ impl Numbers {
         Ok(Self { values })
     }
 
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
     /// How many are not missing.
     pub fn present(&self) -> usize {
         match &self.values {
@@ -115,28 +127,31 @@ struct Grid {
     origin: i64,
     step: u64,
     decimals: u8,
+    /// Whether it is of the type's own units, which are whole numbers.
+    whole: bool,
 }
 
 impl Grid {
     fn fit(numbers: &Numbers) -> Option<Self> {
         match &numbers.values {
-            Values::Integers(values) => Self::through(values.iter().flatten().copied(), 0),
+            Values::Integers(values) => Self::through(values.iter().flatten().copied(), 0, true),
             Values::Floats { values, single } => {
                 let decimals = (0..=MOST_DECIMALS).find(|&decimals| {
-                    let power = 10f64.powi(i32::from(decimals));
-                    values
-                        .iter()
-                        .flatten()
-                        .all(|&value| on_grid(value, power, *single))
+                    let mut present = values.iter().flatten();
+                    present.all(|&value| has_decimals(value, decimals, *single))
                 })?;
                 let power = 10f64.powi(i32::from(decimals));
                 let integers = values.iter().flatten().map(|x| (x * power).round() as i64);
-                Self::through(integers, decimals)
+                Self::through(integers, decimals, false)
             }
         }
     }
 
-    fn through(values: impl Iterator<Item = i64> + Clone, decimals: u8) -> Option<Self> {
+    fn through(
+        values: impl Iterator<Item = i64> + Clone,
+        decimals: u8,
+        whole: bool,
+    ) -> Option<Self> {
         let origin = values.clone().min()?;
         let mut step = 0;
         for value in values {
@@ -149,6 +164,7 @@ impl Grid {
             origin,
             step: step.max(1),
             decimals,
+            whole,
         })
     }
 
@@ -167,6 +183,11 @@ fn on_grid(value: f64, power: f64, single: bool) -> bool {
     same && nearest.abs() < (1u64 << 52) as f64
 }
 
+/// Whether a number has no more than so many decimals; `single`: of those that its 32 bits hold.
+pub fn has_decimals(value: f64, decimals: u8, single: bool) -> bool {
+    on_grid(value, 10f64.powi(i32::from(decimals)), single)
+}
+
 fn gcd(a: u64, b: u64) -> u64 {
     let (mut a, mut b) = (a, b);
     while b != 0 {
@@ -175,21 +196,31 @@ fn gcd(a: u64, b: u64) -> u64 {
     a
 }
 
+/// How the ordinary values of a numeric column stand in model space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormName {
+    Quantile,
+    Gmm,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    Quantile(Quantiles),
+    Gmm(Mixture),
+}
+
 /// A numeric column. Everything but the grid itself is in the grid's steps, where there is one.
 #[derive(Debug, Clone)]
-pub struct Quantiles {
+pub struct Numeric {
     grid: Option<Grid>,
-    /// The quantiles at equidistant probabilities from 0 to 1, of the ordinary values.
-    references: Vec<f64>,
+    form: Form,
     inflated: Vec<f64>,
     low: f64,
     high: f64,
-    /// How many ordinary values the quantiles were learnt from.
-    count: f64,
 }
 
-impl Quantiles {
-    pub fn fit(numbers: &Numbers) -> Self {
+impl Numeric {
+    pub fn fit(numbers: &Numbers, form: FormName) -> Self {
         let grid = Grid::fit(numbers);
         let mut sorted: Vec<f64> = positions(numbers, grid).into_iter().flatten().collect();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -204,24 +235,23 @@ impl Quantiles {
             }
             sorted.sort_unstable_by(f64::total_cmp);
         }
-        let count = sorted.len();
-        let references = match count {
-            0 => Vec::new(),
-            _ => {
-                let wanted = (count / ROWS_PER_QUANTILE).clamp(count.min(SMALL), MOST_QUANTILES);
-                let last = wanted.max(2) - 1;
-                (0..=last)
-                    .map(|i| lerp(&sorted, i as f64 / last as f64))
-                    .collect()
-            }
-        };
         Self {
             grid,
-            references,
+            form: match form {
+                FormName::Quantile => Form::Quantile(Quantiles::fit(&sorted)),
+                FormName::Gmm => Form::Gmm(Mixture::fit(&sorted)),
+            },
             inflated,
             low,
             high,
-            count: count as f64,
+        }
+    }
+
+    /// How many states carry a value: one, or a mode each. They come first, the inflated values after them.
+    pub fn carriers(&self) -> usize {
+        match &self.form {
+            Form::Quantile(_) => 1,
+            Form::Gmm(mixture) => mixture.modes().len(),
         }
     }
 
@@ -242,15 +272,31 @@ impl Quantiles {
             states: Vec::with_capacity(positions.len()),
             values: Vec::with_capacity(positions.len()),
         };
+        let carriers = self.carriers() as u32;
         // The rows come in the order of their content, so a stream for all of them is enough.
-        let mut stream = rng::stream(rng::hash(seed, name.as_bytes()), "dequantise", 1);
+        let key = rng::hash(seed, name.as_bytes());
+        let mut stream = rng::stream(key, "dequantise", 1);
+        let mut modes = rng::stream(key, "modes", 1);
         for position in positions {
             let offset = f64::from(rng::uniform(&mut stream));
             let (state, value) = match position {
                 None => (null?, 0.0),
-                Some(x) => match self.inflated.iter().position(|&value| value == x) {
-                    Some(i) => (i as u32 + 1, 0.0),
-                    None => (0, self.to_normal(x, offset)),
+                Some(x) => match (
+                    self.inflated.iter().position(|&value| value == x),
+                    &self.form,
+                ) {
+                    (Some(i), _) => (i as u32 + carriers, 0.0),
+                    (None, Form::Quantile(quantiles)) => {
+                        (0, quantiles.to_normal(x, offset, self.grid.is_some()))
+                    }
+                    (None, Form::Gmm(mixture)) => {
+                        let x = if self.grid.is_some() {
+                            x + offset - 0.5
+                        } else {
+                            x
+                        };
+                        mixture.encode(x, f64::from(rng::uniform(&mut modes)))
+                    }
                 },
             };
             encoded.states.push(state);
@@ -260,17 +306,47 @@ impl Quantiles {
     }
 
     pub fn decode(&self, encoded: &EncodedColumn, data_type: &DataType) -> Result<ArrayRef> {
-        let position = |(&state, &value): (&u32, &f32)| match state {
-            0 => Some(self.of_normal(value)),
-            _ => self.inflated.get(state as usize - 1).copied(),
+        let carriers = self.carriers();
+        let position = |(&state, &value): (&u32, &f32)| match (state as usize).checked_sub(carriers)
+        {
+            Some(inflated) => self.inflated.get(inflated).copied(),
+            None => Some(self.ordinary(state as usize, value)),
         };
         let positions = encoded.states.iter().zip(&encoded.values).map(position);
+        self.restore(positions, data_type)
+    }
+
+    /// An ordinary value: on the grid, and within the bounds.
+    fn ordinary(&self, state: usize, value: f32) -> f64 {
+        let x = match &self.form {
+            Form::Quantile(quantiles) => quantiles.of_normal(value).unwrap_or(self.low),
+            Form::Gmm(mixture) => mixture.decode(state, value),
+        };
+        let x = self.at_grid(x);
+        // A bound and no NaN, which a sum of infinities would be.
+        x.max(self.low).min(self.high)
+    }
+
+    fn at_grid(&self, x: f64) -> f64 {
         match self.grid {
-            Some(grid) if is_integer_like(data_type) => {
+            Some(_) => x.round(),
+            None => x,
+        }
+    }
+
+    /// Positions as values of the column's type.
+    fn restore(
+        &self,
+        positions: impl Iterator<Item = Option<f64>>,
+        data_type: &DataType,
+    ) -> Result<ArrayRef> {
+        match self.grid {
+            Some(grid) if grid.whole => {
                 let integers: Int64Array = positions
                     .map(|x| {
                         x.map(|x| {
-                            let whole = i128::from(grid.origin) + x as i128 * i128::from(grid.step);
+                            let steps = (x as i128).saturating_mul(i128::from(grid.step));
+                            let whole = i128::from(grid.origin).saturating_add(steps);
                             whole.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
                         })
                     })
@@ -287,22 +363,47 @@ impl Quantiles {
         }
     }
 
-    pub fn describe(&self) -> String {
-        let number = |x: f64| match self.grid {
-            Some(grid) => {
-                let value = (grid.origin as f64 + x * grid.step as f64) / grid.power();
-                format!("{value:.*}", usize::from(grid.decimals))
-            }
-            None => format!("{x:.6}"),
+    /// What it is, in words: kind, bounds, step, form, inflated values.
+    pub fn describe(&self, data_type: &DataType) -> String {
+        let shown = |x: f64| {
+            let array = self.restore(std::iter::once(Some(x)), data_type);
+            let text = array.and_then(|array| Ok(array_value_to_string(&array, 0)?));
+            text.unwrap_or_else(|_| x.to_string())
         };
         let mut text = format!(
-            "numeric, {} to {}, {} quantiles",
-            number(self.low),
-            number(self.high),
-            self.references.len()
+            "{}, {} to {}",
+            kind(data_type),
+            shown(self.low),
+            shown(self.high)
         );
+        if let Some(grid) = self.grid {
+            text.push_str(&format!(", in steps of {}", step(grid, data_type)));
+        }
+        match &self.form {
+            Form::Quantile(quantiles) => {
+                text.push_str(&format!(", by {} quantiles", quantiles.references.len()));
+            }
+            Form::Gmm(mixture) => {
+                let modes: Vec<String> = mixture
+                    .modes()
+                    .iter()
+                    .map(|mode| {
+                        format!(
+                            "{} ({:.1} %)",
+                            shown(self.at_grid(mode.mean)),
+                            100.0 * mode.weight
+                        )
+                    })
+                    .collect();
+                text.push_str(&format!(
+                    ", by a mixture of {}: {}",
+                    modes.len(),
+                    modes.join(", ")
+                ));
+            }
+        }
         if !self.inflated.is_empty() {
-            let values: Vec<String> = self.inflated.iter().map(|&x| number(x)).collect();
+            let values: Vec<String> = self.inflated.iter().map(|&x| shown(x)).collect();
             text.push_str(&format!(", inflated at {}", values.join(", ")));
         }
         text
@@ -312,15 +413,29 @@ impl Quantiles {
         if let Some(grid) = self.grid {
             file.set_text(
                 &format!("{prefix}.grid"),
-                format!("{} {} {}", grid.origin, grid.step, grid.decimals),
+                format!(
+                    "{} {} {} {}",
+                    grid.origin, grid.step, grid.decimals, grid.whole
+                ),
             );
         }
-        file.set_numbers(format!("{prefix}.quantiles"), &self.references)?;
+        let mut count = 0.0;
+        match &self.form {
+            Form::Quantile(quantiles) => {
+                count = quantiles.count;
+                file.set_numbers(format!("{prefix}.quantiles"), &quantiles.references)?;
+            }
+            Form::Gmm(mixture) => {
+                let numbers: Vec<f64> = mixture
+                    .modes()
+                    .iter()
+                    .flat_map(|mode| [mode.weight, mode.mean, mode.deviation])
+                    .collect();
+                file.set_numbers(format!("{prefix}.modes"), &numbers)?;
+            }
+        }
         file.set_numbers(format!("{prefix}.inflated"), &self.inflated)?;
-        file.set_numbers(
-            format!("{prefix}.range"),
-            &[self.low, self.high, self.count],
-        )
+        file.set_numbers(format!("{prefix}.range"), &[self.low, self.high, count])
     }
 
     pub fn load(prefix: &str, file: &ModelFile) -> Result<Self> {
@@ -334,27 +449,68 @@ impl Quantiles {
         let [low, high, count] = range[..] else {
             return exec_err!("the model file is damaged: {prefix}.range");
         };
+        let form = match file.numbers(&format!("{prefix}.modes")) {
+            Ok(numbers) => {
+                let modes = numbers.chunks_exact(3).map(|mode| Mode {
+                    weight: mode[0],
+                    mean: mode[1],
+                    deviation: mode[2],
+                });
+                Form::Gmm(Mixture::new(modes.collect()).ok_or_else(|| {
+                    exec_datafusion_err!("the model file is damaged: {prefix}.modes")
+                })?)
+            }
+            Err(_) => Form::Quantile(Quantiles {
+                references: file.numbers(&format!("{prefix}.quantiles"))?,
+                count,
+            }),
+        };
         Ok(Self {
             grid,
-            references: file.numbers(&format!("{prefix}.quantiles"))?,
+            form,
             inflated: file.numbers(&format!("{prefix}.inflated"))?,
             low,
             high,
-            count,
         })
+    }
+}
+
+/// A column's quantiles, by which its values become normal.
+#[derive(Debug, Clone)]
+struct Quantiles {
+    /// The quantiles at equidistant probabilities from 0 to 1, of the ordinary values.
+    references: Vec<f64>,
+    /// How many ordinary values they were learnt from.
+    count: f64,
+}
+
+impl Quantiles {
+    fn fit(sorted: &[f64]) -> Self {
+        let count = sorted.len();
+        let references = match count {
+            0 => Vec::new(),
+            _ => {
+                let wanted = (count / ROWS_PER_QUANTILE).clamp(count.min(SMALL), MOST_QUANTILES);
+                let last = wanted.max(2) - 1;
+                (0..=last)
+                    .map(|i| lerp(sorted, i as f64 / last as f64))
+                    .collect()
+            }
+        };
+        Self {
+            references,
+            count: count as f64,
+        }
     }
 
     /// `offset`, uniform in 0..1, spreads a value over its step, or over the probability of a point
     /// that holds several quantiles.
-    fn to_normal(&self, x: f64, offset: f64) -> f32 {
+    fn to_normal(&self, x: f64, offset: f64, on_grid: bool) -> f32 {
         let last = self.references.len().saturating_sub(1);
         if last == 0 {
             return 0.0;
         }
-        let x = match self.grid {
-            Some(_) => x + offset - 0.5,
-            None => x,
-        };
+        let x = if on_grid { x + offset - 0.5 } else { x };
         let below = self.references.partition_point(|&q| q < x);
         let through = self.references.partition_point(|&q| q <= x);
         let place = if through > below {
@@ -369,21 +525,88 @@ impl Quantiles {
         };
         // Half a row stays outside at both ends: no value lies at infinity.
         let margin = 0.5 / self.count.max(1.0);
-        let p = (place / last as f64).clamp(margin, 1.0 - margin);
-        (-SQRT_2 * erfc_inv(2.0 * p)) as f32
+        normal_quantile((place / last as f64).clamp(margin, 1.0 - margin))
     }
 
-    fn of_normal(&self, z: f32) -> f64 {
-        if self.references.is_empty() {
-            return self.low;
+    /// Nothing where there were no values to learn from.
+    fn of_normal(&self, z: f32) -> Option<f64> {
+        (!self.references.is_empty()).then(|| lerp(&self.references, normal_probability(z)))
+    }
+}
+
+/// The standard normal's quantile.
+pub fn normal_quantile(p: f64) -> f32 {
+    (-SQRT_2 * erfc_inv(2.0 * p)) as f32
+}
+
+/// The probability of a standard normal to be at most `z`.
+pub fn normal_probability(z: f32) -> f64 {
+    (0.5 * erfc_f64(-f64::from(z) / SQRT_2)).clamp(0.0, 1.0)
+}
+
+/// Whole numbers, fractional ones, or moments.
+fn kind(data_type: &DataType) -> &'static str {
+    match data_type {
+        _ if data_type.is_integer() => "integer",
+        _ if data_type.is_numeric() => "numeric",
+        _ => "datetime",
+    }
+}
+
+/// Units of time in nanoseconds.
+const UNITS: [(u128, &str); 7] = [
+    (86_400_000_000_000, "days"),
+    (3_600_000_000_000, "hours"),
+    (60_000_000_000, "minutes"),
+    (1_000_000_000, "seconds"),
+    (1_000_000, "milliseconds"),
+    (1000, "microseconds"),
+    (1, "nanoseconds"),
+];
+
+/// A grid's step as one would say it.
+fn step(grid: Grid, data_type: &DataType) -> String {
+    let unit = match data_type {
+        DataType::Date32 => 86_400_000_000_000,
+        DataType::Date64 => 1_000_000,
+        DataType::Timestamp(unit, _)
+        | DataType::Time32(unit)
+        | DataType::Time64(unit)
+        | DataType::Duration(unit) => match unit {
+            TimeUnit::Second => 1_000_000_000,
+            TimeUnit::Millisecond => 1_000_000,
+            TimeUnit::Microsecond => 1000,
+            TimeUnit::Nanosecond => 1,
+        },
+        _ => {
+            let decimals = match grid.whole {
+                true => scale_of(data_type),
+                false => usize::from(grid.decimals),
+            };
+            let step = grid.step as f64 / 10f64.powi(decimals as i32);
+            return format!("{step:.decimals$}");
         }
-        let p = 0.5 * erfc_f64(-f64::from(z) / SQRT_2);
-        let x = lerp(&self.references, p.clamp(0.0, 1.0));
-        let x = match self.grid {
-            Some(_) => x.round(),
-            None => x,
-        };
-        x.clamp(self.low, self.high)
+    };
+    let nanoseconds = u128::from(grid.step) * unit;
+    let (length, name) = UNITS
+        .into_iter()
+        .find(|(length, _)| nanoseconds.is_multiple_of(*length))
+        .unwrap_or((1, "nanoseconds"));
+    let count = nanoseconds / length;
+    match count {
+        1 => format!("1 {}", name.trim_end_matches('s')),
+        _ => format!("{count} {name}"),
+    }
+}
+
+/// The digits after the point that a type's whole numbers stand for.
+fn scale_of(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => usize::from(scale.unsigned_abs()),
+        _ => 0,
     }
 }
 
@@ -391,8 +614,13 @@ fn parse_grid(text: &str) -> Option<Grid> {
     let mut parts = text.split(' ');
     Some(Grid {
         origin: parts.next()?.parse().ok()?,
-        step: parts.next()?.parse().ok()?,
-        decimals: parts.next()?.parse().ok()?,
+        step: parts.next()?.parse().ok().filter(|step| *step > 0)?,
+        decimals: parts
+            .next()?
+            .parse()
+            .ok()
+            .filter(|decimals| *decimals <= MOST_DECIMALS)?,
+        whole: parts.next()?.parse().ok()?,
     })
 }
 
@@ -461,18 +689,7 @@ fn lerp(sorted: &[f64], p: f64) -> f64 {
     sorted[below] * (1.0 - share) + sorted[above] * share
 }
 
-fn is_integer_like(data_type: &DataType) -> bool {
-    !data_type.is_floating()
-        && !matches!(
-            data_type,
-            DataType::Decimal32(..)
-                | DataType::Decimal64(..)
-                | DataType::Decimal128(..)
-                | DataType::Decimal256(..)
-        )
-}
-
-/// Integers and moments as 64-bit integers; nothing for the others, and for what does not fit.
+/// Integers, moments and decimals as 64-bit integers; nothing for the others, and for what does not fit.
 fn to_int64(array: &ArrayRef) -> Result<Option<ArrayRef>> {
     let same_bits = |width: &DataType| -> Result<ArrayRef> {
         let data = array.to_data().into_builder().data_type(width.clone());
@@ -487,13 +704,31 @@ fn to_int64(array: &ArrayRef) -> Result<Option<ArrayRef>> {
         | DataType::Timestamp(..)
         | DataType::Duration(_) => same_bits(&DataType::Int64)?,
         data_type if data_type.is_integer() => cast(array, &DataType::Int64)?,
+        data_type if data_type.is_decimal() => {
+            let wide = cast(array, &wide_decimal(data_type))?;
+            let units = wide.as_primitive::<Decimal128Type>();
+            Arc::new(units.unary_opt::<_, Int64Type>(|units| i64::try_from(units).ok()))
+        }
         _ => return Ok(None),
     };
     // Casting turns what does not fit (large unsigned integers) into NULL.
     Ok((integers.null_count() == array.null_count()).then_some(integers))
 }
 
-fn of_int64(integers: &Int64Array, data_type: &DataType) -> Result<ArrayRef> {
+/// The widest decimal of the same scale whose units are 128 bits.
+fn wide_decimal(data_type: &DataType) -> DataType {
+    let scale = match data_type {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => *scale,
+        _ => 0,
+    };
+    DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale)
+}
+
+/// The other way of [`to_int64`].
+pub fn of_int64(integers: &Int64Array, data_type: &DataType) -> Result<ArrayRef> {
     let integers: ArrayRef = Arc::new(integers.clone());
     let same_bits = |array: ArrayRef| -> Result<ArrayRef> {
         let data = array.to_data().into_builder().data_type(data_type.clone());
@@ -507,11 +742,18 @@ fn of_int64(integers: &Int64Array, data_type: &DataType) -> Result<ArrayRef> {
         | DataType::Time64(_)
         | DataType::Timestamp(..)
         | DataType::Duration(_) => same_bits(integers),
+        _ if data_type.is_decimal() => {
+            let units: Decimal128Array = integers
+                .as_primitive::<Int64Type>()
+                .unary::<_, Decimal128Type>(i128::from);
+            let wide: ArrayRef = Arc::new(units.with_data_type(wide_decimal(data_type)));
+            Ok(cast(&wide, data_type)?)
+        }
         _ => Ok(cast(&integers, data_type)?),
     }
 }
 
-fn of_float64(floats: Float64Array, data_type: &DataType) -> Result<ArrayRef> {
+pub fn of_float64(floats: Float64Array, data_type: &DataType) -> Result<ArrayRef> {
     let floats = match data_type {
         // The largest number of 53 bits below 2^64, which itself would not fit.
         DataType::UInt64 => floats.unary(|x: f64| x.min(18_446_744_073_709_549_568.0)),

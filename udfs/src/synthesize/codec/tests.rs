@@ -17,6 +17,7 @@ fn fit(batch: &RecordBatch, given: &[(&str, &str)]) -> Result<(Codec, RecordBatc
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
     let options = Options::parse("test", &options(), &given)?;
+    check_columns(&batch.schema(), &options)?;
     let data = Data::new(&batch.schema(), std::slice::from_ref(batch))?;
     Ok((Codec::fit(&data, &options)?, data.rows().clone()))
 }
@@ -161,7 +162,9 @@ fn inflated_values_and_nulls_are_states() {
     let (codec, encoded) = numbers_round_trip(Arc::new(array));
     assert_eq!(codec.columns()[0].states(), 3);
     assert!(
-        codec.describe()[0].1.contains("inflated at 0, NULLs"),
+        codec.describe()[0]
+            .1
+            .contains("inflated at 0, 10.00 % NULL"),
         "{:?}",
         codec.describe()
     );
@@ -215,7 +218,7 @@ fn the_user_decides_and_is_told_what_is_wrong() {
     assert!(
         what(&[("numeric", "number")])
             .unwrap()
-            .starts_with("numeric, 0 to 29")
+            .starts_with("integer, 0 to 29, in steps of 1, by ")
     );
     let error = |given: &[(&str, &str)]| what(given).unwrap_err().to_string();
     assert!(error(&[("numeric", "numbers")]).contains("did you mean number?"));
@@ -225,4 +228,187 @@ fn the_user_decides_and_is_told_what_is_wrong() {
     let batch = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
     let error = fit(&batch, &[]).unwrap_err().to_string();
     assert!(error.contains("column l has type List"), "{error}");
+}
+
+fn described(array: ArrayRef, given: &[(&str, &str)]) -> String {
+    let batch = RecordBatch::try_from_iter_with_nullable([("x", array, true)]).unwrap();
+    fit(&batch, given).unwrap().0.describe()[0].1.clone()
+}
+
+#[test]
+fn describe_says_bounds_steps_and_form() {
+    let hours = TimestampNanosecondArray::from_iter_values(
+        (0..900).map(|i| 1_700_006_400_000_000_000 + i * 6 * 3_600_000_000_000),
+    );
+    let what = described(Arc::new(hours), &[]);
+    let begin = "datetime, 2023-11-15T00:00:00 to 2024-06-26T18:00:00, in steps of 6 hours, by 100 quantiles";
+    assert_eq!(what, begin);
+    let weeks: ArrayRef = Arc::new(Date32Array::from_iter_values((0..90).map(|i| i * 7)));
+    let what = described(Arc::clone(&weeks), &[]);
+    assert!(
+        what.contains("1970-01-01 to 1971-09-16, in steps of 7 days"),
+        "{what}"
+    );
+    let cents = Decimal128Array::from_iter_values((0..900).map(|i| i * 25));
+    let cents: ArrayRef = Arc::new(cents.with_precision_and_scale(30, 2).unwrap());
+    let what = described(Arc::clone(&cents), &[]);
+    assert!(
+        what.starts_with("numeric, 0.00 to 224.75, in steps of 0.25, by"),
+        "{what}"
+    );
+    let tenths = Float64Array::from_iter_values((0..900).map(|i| f64::from(i) / 10.0));
+    let what = described(Arc::new(tenths), &[("gmm", "x")]);
+    assert!(
+        what.contains("0.0 to 89.9, in steps of 0.1, by a mixture of"),
+        "{what}"
+    );
+    let few: ArrayRef = Arc::new(Date32Array::from_iter_values((0..90).map(|i| i % 3)));
+    let what = described(few, &[("datetime", "x")]);
+    assert!(
+        what.starts_with("datetime, 1970-01-01 to 1970-01-03, in steps of 1 day"),
+        "{what}"
+    );
+}
+
+#[test]
+fn decimals_of_any_width_come_back_exactly() {
+    for precision in [9u8, 18] {
+        let units = (0..3000i128).map(|i| i * 3 + 100_000);
+        let wide = Decimal128Array::from_iter_values(units)
+            .with_precision_and_scale(38, 4)
+            .unwrap();
+        let narrow = match precision {
+            9 => DataType::Decimal32(9, 4),
+            _ => DataType::Decimal64(18, 4),
+        };
+        numbers_round_trip(cast(&wide, &narrow).unwrap());
+        numbers_round_trip(cast(&wide, &DataType::Decimal256(70, 4)).unwrap());
+    }
+    // More digits than 64 bits hold: no longer to the digit, but of the type and within the bounds.
+    let huge = Decimal128Array::from_iter_values((1..900).map(|i| i128::MAX / 2 / i));
+    let huge: ArrayRef = Arc::new(huge.with_precision_and_scale(38, 10).unwrap());
+    let batch = RecordBatch::try_from_iter([("x", huge)]).unwrap();
+    let (codec, rows) = fit(&batch, &[]).unwrap();
+    let encoded = codec.encode(&rows, 7).unwrap();
+    let decoded = codec.decode(&encoded, 899, None).unwrap();
+    assert_eq!(decoded.column(0).null_count(), 0);
+}
+
+#[test]
+fn the_mixture_form_has_a_state_a_mode() {
+    let mut stream = crate::synthesize::rng::stream(2, "modes", 0);
+    let values = (0..5000).map(|i| {
+        let z = f64::from(crate::synthesize::rng::normal(&mut stream));
+        match i % 10 {
+            0 => None,
+            1..=3 => Some(-40.0 + z),
+            4..=5 => Some(7.0),
+            _ => Some(100.0 + 10.0 * z),
+        }
+    });
+    let array: ArrayRef = Arc::new(Float64Array::from_iter(values));
+    let batch = RecordBatch::try_from_iter_with_nullable([("x", array, true)]).unwrap();
+    let (codec, rows) = fit(&batch, &[("form", "gmm")]).unwrap();
+    let column = &codec.columns()[0];
+    assert!(column.carriers() >= 2 && column.carriers() <= 10);
+    assert_eq!(column.states(), column.carriers() + 2);
+    let encoded = codec.encode(&rows, 0).unwrap();
+    let values = &encoded.columns[0].values;
+    assert!(values.iter().all(|value| (-1.0..=1.0).contains(value)));
+    let decoded = codec.decode(&encoded, 5000, None).unwrap();
+    let pairs = decoded
+        .column(0)
+        .as_primitive::<arrow::datatypes::Float64Type>();
+    let real = rows
+        .column(0)
+        .as_primitive::<arrow::datatypes::Float64Type>();
+    for (a, b) in pairs.iter().zip(real) {
+        assert_eq!(a.is_some(), b.is_some());
+        if let (Some(a), Some(b)) = (a, b) {
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
+    }
+    let mut file = ModelFile::default();
+    codec.save(&mut file).unwrap();
+    let read = Codec::load(&ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap()).unwrap();
+    assert_eq!(read.decode(&encoded, 5000, None).unwrap(), decoded);
+    assert_eq!(read.describe(), codec.describe());
+}
+
+#[test]
+fn numbers_on_a_grid_come_back_in_the_mixture_form_too() {
+    let array: ArrayRef = Arc::new(Int64Array::from_iter_values((0..3000).map(|i| i * i % 811)));
+    let batch = RecordBatch::try_from_iter([("x", array)]).unwrap();
+    let (codec, rows) = fit(&batch, &[("gmm", "x")]).unwrap();
+    let encoded = codec.encode(&rows, 7).unwrap();
+    let decoded = codec.decode(&encoded, 3000, None).unwrap();
+    let same = not_distinct(decoded.column(0), rows.column(0)).unwrap();
+    assert!(same.true_count() > 2970, "{}", same.true_count());
+}
+
+#[test]
+fn many_categories_share_a_state_by_frequency() {
+    // Few frequent words, and thousands of rare ones of which some come ten times as often.
+    let word = |i: usize| match i % 4 {
+        0 => Some(format!("often {}", i % 3)),
+        1 if i % 16 == 1 => None,
+        _ => Some(format!(
+            "rare {:05}",
+            (i * 7919) % 30_011 / if i.is_multiple_of(2) { 10 } else { 1 }
+        )),
+    };
+    let array: ArrayRef = Arc::new(StringArray::from_iter((0..60_000).map(word)));
+    let batch = RecordBatch::try_from_iter_with_nullable([("x", array, true)]).unwrap();
+    let (codec, rows) = fit(&batch, &[("max_categories", "10")]).unwrap();
+    let column = &codec.columns()[0];
+    assert!(
+        column.states() <= 10 && column.carriers() == 1,
+        "{}",
+        column.states()
+    );
+    assert!(
+        codec.describe()[0].1.contains("3 with a state each"),
+        "{:?}",
+        codec.describe()
+    );
+    let encoded = codec.encode(&rows, 3).unwrap();
+    let decoded = codec.decode(&encoded, 60_000, None).unwrap();
+    assert_eq!(decoded.column(0), rows.column(0));
+    // Draws from the normal come out at the categories' rates.
+    let mut stream = crate::synthesize::rng::stream(5, "draws", 0);
+    let drawn = EncodedColumn {
+        states: vec![0; 100_000],
+        values: (0..100_000)
+            .map(|_| crate::synthesize::rng::normal(&mut stream))
+            .collect(),
+    };
+    let drawn = Encoded {
+        columns: vec![drawn],
+    };
+    let drawn = codec.decode(&drawn, 100_000, None).unwrap();
+    let low = |batch: &RecordBatch| {
+        let column = batch.column(0).as_string::<i32>();
+        let words = column
+            .iter()
+            .flatten()
+            .filter(|word| word.starts_with("rare"));
+        let (low, all) = words.fold((0, 0), |(low, all), word| {
+            (low + usize::from(word < "rare 03000"), all + 1)
+        });
+        f64::from(low as u32) / f64::from(all as u32)
+    };
+    assert!(
+        (low(&drawn) - low(&rows)).abs() < 0.01,
+        "{} {}",
+        low(&drawn),
+        low(&rows)
+    );
+    let mut file = ModelFile::default();
+    codec.save(&mut file).unwrap();
+    let read = Codec::load(&ModelFile::from_bytes(&file.to_bytes().unwrap()).unwrap()).unwrap();
+    assert_eq!(read.decode(&encoded, 60_000, None).unwrap(), decoded);
+    assert_eq!(
+        read.encode(&rows, 3).unwrap().columns[0].values,
+        encoded.columns[0].values
+    );
 }
