@@ -112,6 +112,11 @@ impl Column {
         matches!(self.coder, Coder::Numeric(_))
     }
 
+    /// The state that is NULL.
+    pub fn null_state(&self) -> Option<u32> {
+        self.nullable.then_some(self.own_states() as u32)
+    }
+
     fn own_states(&self) -> usize {
         match &self.coder {
             Coder::Categorical(categories) => categories.len(),
@@ -191,6 +196,16 @@ impl Codec {
             .map(|((column, field), array)| column.encode(field, array, seed))
             .collect::<Result<_>>()?;
         Ok(Encoded { columns })
+    }
+
+    /// Brings one column's rows into model space, as [`Self::encode`].
+    pub fn encode_column(
+        &self,
+        column: usize,
+        array: &ArrayRef,
+        seed: u64,
+    ) -> Result<EncodedColumn> {
+        self.columns[column].encode(self.schema.field(column), array, seed)
     }
 
     /// Brings rows back from model space; `wanted` picks columns by index and order.
