@@ -147,6 +147,13 @@ impl Alphabet {
         Self { symbols }
     }
 
+    /// A symbol a state.
+    #[cfg(test)]
+    pub fn states(states: usize) -> Self {
+        let symbols = Symbols::States(states);
+        Self { symbols }
+    }
+
     /// How many symbols there are.
     pub fn len(&self) -> usize {
         match &self.symbols {
