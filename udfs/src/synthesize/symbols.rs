@@ -26,7 +26,7 @@ const MOST_SYMBOLS: usize = 1024;
 /// So many of them are for the states that share.
 const SHARED_SYMBOLS: usize = 256;
 /// Rows a bin holds, on average, and how many bins there are at most.
-const ROWS_PER_BIN: usize = 50;
+const ROWS_PER_BIN: usize = 20;
 const MOST_BINS: usize = 128;
 
 /// Options in which numeric columns of few different values are categorical.
