@@ -195,7 +195,13 @@ const WITHOUT: [(&str, &[&str]); 5] = [
     ),
     (
         "they tell of what is stored; SQL tests",
-        &["gan_sample", "sample", "transform_parameters"],
+        &[
+            "complete",
+            "gan_sample",
+            "impute_model",
+            "sample",
+            "transform_parameters",
+        ],
     ),
     (
         "what one_hot is written out as; golden values of one_hot",

@@ -1,6 +1,7 @@
 //! Logical nodes, analyzer rules and physical operators; a logical and its physical node share a file.
 
 mod check;
+mod conditions;
 mod distinct;
 mod fit;
 mod gan_sample;

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::datasource::TableType;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::execution_plan::{
@@ -25,11 +25,14 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 use futures::stream;
-use seedbed_udfs::synthesize::{BLOCK, Model};
+use seedbed_udfs::synthesize::{BLOCK, Condition, Given, Model};
+
+use super::conditions;
 
 /// The first `rows` rows of the endless table that a model and a seed stand for. DataFusion pushes
-/// projections and limits into its scan: columns not asked for are not decoded, rows past the limit
-/// not drawn.
+/// projections, limits and filters into its scan: columns not asked for are not decoded, rows past the
+/// limit not drawn, and rows are drawn as the filters say: all `rows` of them, from the model's
+/// distribution given the conditions. A filter that is no condition on a column is left to DataFusion.
 #[derive(Debug)]
 pub struct SampleTable {
     name: String,
@@ -64,19 +67,45 @@ impl TableProvider for SampleTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = limit.map_or(self.rows, |limit| self.rows.min(limit as u64));
+        let conditions: Vec<Condition> = filters
+            .iter()
+            .filter_map(|filter| conditions::of_filter(filter, self.model.schema()))
+            .flatten()
+            .collect();
+        let given = match conditions.is_empty() {
+            true => None,
+            false => {
+                let given = Given::new(&self.model, conditions);
+                let given = given.map_err(|e| e.context(format!("model {}", self.name)))?;
+                Some(Arc::new(given))
+            }
+        };
         let sample = Sample {
             name: self.name.clone(),
             model: Arc::clone(&self.model),
+            given,
             columns: projection.cloned(),
             rows,
             seed: self.seed,
         };
         let partitions = state.config().target_partitions();
         Ok(Arc::new(SampleExec::try_new(sample, partitions)?))
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let schema = self.model.schema();
+        let support = |filter: &&Expr| match conditions::of_filter(filter, schema) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
     }
 
     fn statistics(&self) -> Option<Statistics> {
@@ -90,6 +119,8 @@ impl TableProvider for SampleTable {
 pub struct Sample {
     pub name: String,
     pub model: Arc<dyn Model>,
+    /// The model given what filters ask of its rows.
+    pub given: Option<Arc<Given>>,
     pub columns: Option<Vec<usize>>,
     pub rows: u64,
     pub seed: u64,
@@ -151,6 +182,7 @@ impl DisplayAs for SampleExec {
         let Sample {
             name,
             model,
+            given,
             rows,
             seed,
             ..
@@ -168,7 +200,11 @@ impl DisplayAs for SampleExec {
             "SampleExec: model={name}, kind={}, rows={rows}, seed={seed}, columns=[{}]",
             model.kind(),
             columns.join(", ")
-        )
+        )?;
+        match given {
+            Some(given) => write!(f, ", given={}", given.describe()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -229,9 +265,11 @@ impl ExecutionPlan for SampleExec {
                 let _timer = metrics.elapsed_compute().timer();
                 let rows = begin..(begin + step).min(range.end);
                 metrics.record_output((rows.end - rows.start) as usize);
-                sample
-                    .model
-                    .sample(rows, sample.seed, sample.columns.as_deref())
+                let columns = sample.columns.as_deref();
+                match &sample.given {
+                    Some(given) => given.sample(rows, sample.seed, columns),
+                    None => sample.model.sample(rows, sample.seed, columns),
+                }
             });
         Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(
             self.schema(),

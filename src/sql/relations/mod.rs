@@ -10,6 +10,7 @@ mod batches;
 mod borderline_smote;
 mod by_column;
 mod clean_names;
+mod complete;
 mod correlations;
 mod deduplicate;
 mod drift;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(InverseTransform),
         Arc::new(Parameters),
     ];
+    all.extend(complete::Complete::both());
     all.extend(sample::Sample::both());
     all
 }
@@ -127,6 +129,8 @@ struct Shuffled {
     query: String,
     /// What to order its rows by.
     order: String,
+    /// A key of each row, of its own.
+    key: String,
 }
 
 /// Shuffles the first table: rows go by a key of what they hold and of their number among their equals,
@@ -143,6 +147,7 @@ fn shuffled(call: &Call<'_>, seed: i64) -> Shuffled {
              FROM (SELECT *, random_key({seed}, {columns}) AS {hash} FROM {table})"
         ),
         order: format!("random_key({hash}, {copy}), {hash}, {copy}"),
+        key: format!("random_key({hash}, {copy})"),
     }
 }
 

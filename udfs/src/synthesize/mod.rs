@@ -5,8 +5,12 @@
 //! as part of a query is the engine's part, not ours. A new kind is one file and one line in [`kinds`].
 
 mod auto;
+mod circuit;
 pub mod codec;
+mod complete_udf;
+mod condition;
 mod constraints;
+mod copula;
 mod data;
 mod file;
 mod gan;
@@ -15,6 +19,7 @@ pub mod optim;
 mod options;
 pub mod rng;
 mod sample_udf;
+mod symbols;
 pub mod training;
 mod wrapped;
 
@@ -27,6 +32,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::{DataFusionError, Result, plan_err};
 
 pub use codec::Codec;
+pub use complete_udf::CompleteUdf;
+pub use condition::{Condition, Draw, Evidence, Given, Test};
 use constraints::Layer;
 pub use data::Data;
 pub use file::ModelFile;
@@ -83,17 +90,32 @@ pub trait Model: Debug + Send + Sync {
         seed: u64,
         columns: Option<&[usize]>,
     ) -> Result<RecordBatch> {
-        if rows.is_empty() {
-            return self.draw(&[], columns);
-        }
-        let first = rows.start / BLOCK * BLOCK;
-        let last = rows.end.div_ceil(BLOCK) * BLOCK;
-        let keys: Vec<u64> = (first..last).map(|row| rng::key(seed, row)).collect();
-        let block = self.draw(&keys, columns)?;
-        Ok(block.slice(
-            (rows.start - first) as usize,
-            (rows.end - rows.start) as usize,
-        ))
+        block_aligned(rows, seed, |keys| self.draw(keys, columns))
+    }
+
+    /// The model's distribution given conditions; nothing where the model can only draw and check.
+    /// [`Given`] does what is right for any model.
+    ///
+    /// # Errors
+    /// If the model knows that no row can meet the conditions.
+    fn given(&self, _conditions: &[Condition]) -> Result<Option<Arc<dyn Draw>>> {
+        Ok(None)
+    }
+
+    /// Partial rows continued: every column of the model that is not in `rows` is drawn given those that
+    /// are; with `Fill::Nulls` the NULLs in `rows` are drawn as well, and never as NULL. Columns of `rows`
+    /// have the model's names and types; a row depends on what it holds and on its key.
+    fn complete(
+        &self,
+        _rows: &RecordBatch,
+        _fill: Fill,
+        _keys: &[u64],
+        _columns: Option<&[usize]>,
+    ) -> Result<RecordBatch> {
+        plan_err!(
+            "a model of kind {} cannot continue rows; one of kind circuit can: write CREATE MODEL ... USING circuit",
+            self.kind()
+        )
     }
 
     /// What DESCRIBE MODEL shows: item and value.
@@ -104,6 +126,34 @@ pub trait Model: Debug + Send + Sync {
 
     /// The model as a safetensors file; [`load`] reads it back.
     fn to_bytes(&self) -> Result<Vec<u8>>;
+}
+
+/// What of partial rows is to be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fill {
+    /// The columns that are absent; a NULL stays as it is.
+    Absent,
+    /// The columns that are absent, and NULLs.
+    Nulls,
+}
+
+/// Rows `rows` of the endless table that a seed stands for, drawn in whole blocks.
+fn block_aligned(
+    rows: Range<u64>,
+    seed: u64,
+    draw: impl Fn(&[u64]) -> Result<RecordBatch>,
+) -> Result<RecordBatch> {
+    if rows.is_empty() {
+        return draw(&[]);
+    }
+    let first = rows.start / BLOCK * BLOCK;
+    let last = rows.end.div_ceil(BLOCK) * BLOCK;
+    let keys: Vec<u64> = (first..last).map(|row| rng::key(seed, row)).collect();
+    let block = draw(&keys)?;
+    Ok(block.slice(
+        (rows.start - first) as usize,
+        (rows.end - rows.start) as usize,
+    ))
 }
 
 /// Who looks on while a model trains.
@@ -129,7 +179,12 @@ impl Watch for Unwatched {
 
 /// Every kind of model there is.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    vec![Arc::new(gan::GanKind), Arc::new(auto::Auto)]
+    vec![
+        Arc::new(circuit::CircuitKind),
+        Arc::new(copula::CopulaKind),
+        Arc::new(gan::GanKind),
+        Arc::new(auto::Auto),
+    ]
 }
 
 /// The kind of a name, or an error that lists them.

@@ -210,6 +210,11 @@ impl Column {
         self.nulls > 0.0
     }
 
+    /// The state that is NULL.
+    pub fn null_state(&self) -> Option<u32> {
+        self.nullable.then_some(self.own_states() as u32)
+    }
+
     fn own_states(&self) -> usize {
         match &self.coder {
             Coder::Categorical(categories) => categories.states(),
@@ -282,6 +287,16 @@ impl Codec {
             .map(|((column, field), array)| column.encode(field, array, seed))
             .collect::<Result<_>>()?;
         Ok(Encoded { columns })
+    }
+
+    /// Brings one column's rows into model space, as [`Self::encode`].
+    pub fn encode_column(
+        &self,
+        column: usize,
+        array: &ArrayRef,
+        seed: u64,
+    ) -> Result<EncodedColumn> {
+        self.columns[column].encode(self.schema.field(column), array, seed)
     }
 
     /// Brings rows back from model space; `wanted` picks columns by index and order.
