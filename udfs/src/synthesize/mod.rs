@@ -1,19 +1,26 @@
 //! Generative models: what every kind of model is, and the kinds there are.
 //!
 //! A [`Kind`] learns from [`Data`] and gives a [`Model`]; a model draws rows. Table models share the
-//! [`codec`]; neural ones share [`layers`], [`optim`] and [`training`]. Running a training or a sampling
+//! [`codec`]; neural ones share [`layers`], [`optim`], [`training`] and what a trained network does. Running a training or a sampling
 //! as part of a query is the engine's part, not ours. A new kind is one file and one line in [`kinds`].
 
+mod adversarial;
 pub mod codec;
+mod conditions;
+mod ctgan;
 mod data;
 mod file;
 mod gan;
 pub mod layers;
+mod neural;
 pub mod optim;
 mod options;
+mod quality;
 pub mod rng;
 mod sample_udf;
 pub mod training;
+mod tvae;
+mod wgan_gp;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -48,6 +55,34 @@ pub trait Kind: Debug + Send + Sync {
     /// Learns. Same data, options and seed: same model, to the bit.
     fn train(&self, data: &Data, options: &Options, watch: &dyn Watch) -> Result<Arc<dyn Model>>;
 
+    /// Goes on with the training of a model of this kind, on the columns it has.
+    fn resume(
+        &self,
+        _base: &dyn Model,
+        _data: &Data,
+        _options: &Options,
+        _watch: &dyn Watch,
+    ) -> Result<Arc<dyn Model>> {
+        plan_err!(
+            "a {0} is learnt at once: there is nothing to go on with; write USING {0} AS SELECT ...",
+            self.name()
+        )
+    }
+
+    /// Takes a trained model of this kind to another table: what both tables share keeps its weights.
+    fn transfer(
+        &self,
+        _base: &dyn Model,
+        _data: &Data,
+        _options: &Options,
+        _watch: &dyn Watch,
+    ) -> Result<Arc<dyn Model>> {
+        plan_err!(
+            "a {} cannot start from a trained model; leave FROM out",
+            self.name()
+        )
+    }
+
     /// Reads back what [`Model::to_bytes`] wrote.
     fn load(&self, file: &ModelFile) -> Result<Arc<dyn Model>>;
 }
@@ -62,6 +97,21 @@ pub trait Model: Debug + Send + Sync {
 
     /// How many rows it was trained on.
     fn trained_on(&self) -> u64;
+
+    /// The query that gave those rows, if it is known.
+    fn query(&self) -> Option<&str> {
+        None
+    }
+
+    /// The options it was trained with, those of a kind that can go on with a training.
+    fn options(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Those of them that a model started from this one must share.
+    fn architecture(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// How its columns are encoded; kinds that are not for tables have none.
     fn codec(&self) -> Option<&Codec> {
@@ -108,6 +158,11 @@ pub trait Watch: Send + Sync {
 
     /// Whether to stop; asked at every mini-batch.
     fn cancelled(&self) -> bool;
+
+    /// Accounts for memory that the training will hold; an error where there is not so much.
+    fn reserve(&self, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Nobody looks on.
@@ -124,7 +179,12 @@ impl Watch for Unwatched {
 
 /// Every kind of model there is.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    vec![Arc::new(gan::GanKind)]
+    vec![
+        Arc::new(gan::GanKind),
+        Arc::new(wgan_gp::WganGpKind),
+        Arc::new(ctgan::CtganKind),
+        Arc::new(tvae::TvaeKind),
+    ]
 }
 
 /// The kind of a name, or an error that lists them.

@@ -8,7 +8,6 @@
 //! quantile. Decoding goes back and restores type, step, bounds and NULLs. NaN and infinities are missing.
 
 mod categorical;
-mod layout;
 mod numeric;
 
 use std::io::Cursor;
@@ -23,7 +22,6 @@ use datafusion_common::{Result, exec_err, plan_err};
 
 use super::{Accepts, Data, ModelFile, OptionSpec, Options, nearest};
 use categorical::Categories;
-pub use layout::Layout;
 use numeric::Quantiles;
 
 /// Integers of at most this many different values are categories, unless told otherwise.
@@ -110,6 +108,11 @@ impl Column {
     /// Whether the first state carries a value.
     pub fn has_value(&self) -> bool {
         matches!(self.coder, Coder::Numeric(_))
+    }
+
+    /// How many states, from the first, carry a value.
+    pub fn carriers(&self) -> usize {
+        usize::from(self.has_value())
     }
 
     fn own_states(&self) -> usize {
