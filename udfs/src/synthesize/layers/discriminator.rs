@@ -134,7 +134,7 @@ impl Discriminator {
         }
         for (i, layer) in self.layers.iter().enumerate() {
             let (seen, given) = h.split_at_mut(i + 1);
-            let conditions: &[u32] = if i == 0 { cells } else { &[] };
+            let conditions = if i == 0 { cells.as_slice() } else { &[] };
             let out = &mut given[0];
             layer.forward(seen[i].view(), conditions, out);
             let width = out.columns();

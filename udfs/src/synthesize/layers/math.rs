@@ -12,7 +12,7 @@ pub fn exp(x: f32) -> f32 {
     let n = shifted - TO_INTEGER;
     // ln 2 in two parts, so that the product with the first is exact.
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let series = 1.0 / 120.0 + r * (1.0 / 720.0);
+    let series = 1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0));
     let series = 1.0 / 6.0 + r * (1.0 / 24.0 + r * series);
     let power = 1.0 + r * (1.0 + r * (0.5 + r * series));
     power * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)

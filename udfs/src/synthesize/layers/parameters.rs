@@ -197,8 +197,7 @@ impl Mapping {
         }
     }
 
-    /// Takes a trained network's values wherever the new one has a place for them. Gives the names of
-    /// the parameters that were taken whole.
+    /// Takes a trained network's values wherever the new one has a place for them.
     pub fn adopt(
         &self,
         network: &mut impl Network,
