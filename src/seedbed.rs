@@ -408,10 +408,13 @@ impl Seedbed {
         let resume = create.kind.is_none();
         let mut options = create.options;
         // A training goes on with its options; another table's has the networks of the first.
-        let inherited = base.as_ref().map_or_else(Vec::new, |base| match resume {
-            true => base.options(),
-            false => base.architecture(),
-        });
+        let inherited = match (&base, &create.kind) {
+            (Some(base), None) => base.options(),
+            (Some(base), Some(kind)) if base.kind().eq_ignore_ascii_case(kind) => {
+                base.architecture()
+            }
+            _ => Vec::new(),
+        };
         for (name, value) in inherited {
             if !options
                 .iter()

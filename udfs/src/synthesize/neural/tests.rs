@@ -204,7 +204,7 @@ fn tiny_and_odd_tables_are_learnt() {
 #[test]
 fn wide_tables_are_learnt() {
     let columns = (0..1000i64).map(|i| {
-        let cells = (0..60).map(move |row| (row * 31 + i * 7) % (3 + i % 90));
+        let cells = (0..60).map(move |row| (row * 31 + i * 7) % (3 + i % 20));
         let array: ArrayRef = Arc::new(Int64Array::from_iter_values(cells));
         (format!("c{i}"), array)
     });
