@@ -13,6 +13,9 @@ use super::matrix::Matrix;
 use super::{Axis, BatchNorm, Network, Parameter, Statistics};
 use crate::synthesize::rng;
 
+/// Weights between conditions and outputs; where there would be more there are none.
+const MOST_OUTPUT_CONDITIONS: usize = 4_000_000;
+
 /// What a network looks like.
 #[derive(Debug, Clone)]
 pub struct MlpShape<'a> {
@@ -21,7 +24,7 @@ pub struct MlpShape<'a> {
     pub inputs: (usize, Axis),
     pub hidden: &'a [usize],
     pub outputs: (usize, Axis),
-    /// Cells of the conditions that every layer sees.
+    /// Cells of the conditions that the layers see.
     pub conditions: usize,
     pub norm: bool,
     pub residual: bool,
@@ -32,11 +35,20 @@ impl MlpShape<'_> {
     pub fn count(&self) -> usize {
         let mut seen = self.inputs.0;
         let mut count = 0;
-        for &width in self.hidden.iter().chain([&self.outputs.0]) {
+        for &width in self.hidden {
             count += (seen + self.conditions) * width;
             seen = if self.residual { seen + width } else { width };
         }
-        count
+        count + (seen + self.output_conditions()) * self.outputs.0
+    }
+
+    /// Conditions that the output sees itself: of wide tables the hidden layers tell it, since every
+    /// category would have a weight for every other.
+    fn output_conditions(&self) -> usize {
+        match self.conditions.saturating_mul(self.outputs.0) > MOST_OUTPUT_CONDITIONS {
+            true => 0,
+            false => self.conditions,
+        }
     }
 }
 
@@ -131,7 +143,7 @@ impl Mlp {
             name: &format!("{}.output", shape.name),
             inputs: seen,
             outputs: shape.outputs,
-            conditions: shape.conditions,
+            conditions: shape.output_conditions(),
         };
         Self {
             inputs,
