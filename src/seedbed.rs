@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::{Column, Result, TableReference, exec_datafusion_err, plan_err};
+use datafusion::common::{
+    Column, Result, TableReference, exec_datafusion_err, internal_err, plan_err,
+};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::dml::CopyTo;
@@ -22,11 +24,11 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, VisitMut
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
-use crate::plan::{TrainNode, TrainSpec};
+use crate::plan::{Base, TrainNode, TrainSpec};
 use crate::session::{Env, Progress, Settings, follow};
 use crate::sql::expand::expand;
-use crate::sql::parse::{self, Create, Import, Object, Parsed};
-use crate::sql::relation::{plan_query, quoted};
+use crate::sql::parse::{self, Create, CreateModel, Import, Object, Parsed};
+use crate::sql::relation::{parse_query, plan_query, quoted};
 use crate::sql::transform::{self, Transform};
 use crate::sql::{calls, leakage, model, share};
 use crate::store::Store;
@@ -141,15 +143,7 @@ impl Seedbed {
         match parsed {
             Parsed::DataFusion(statement) => self.data_fusion(*statement, text).boxed(),
             Parsed::CreateTransform(create) => self.create_transform(create, text).boxed(),
-            Parsed::CreateModel {
-                create,
-                kind,
-                base,
-                options,
-                explain,
-            } => self
-                .create_model(create, kind, base, options, explain)
-                .boxed(),
+            Parsed::CreateModel { create, explain } => self.create_model(create, explain).boxed(),
             Parsed::Drop {
                 object,
                 name,
@@ -403,38 +397,70 @@ impl Seedbed {
         ))
     }
 
-    async fn create_model(
-        &self,
-        create: Create,
-        kind: String,
-        base: Option<String>,
-        mut options: Vec<(String, String)>,
-        explain: bool,
-    ) -> Result<Answer> {
-        if let Some(base) = base {
+    async fn create_model(&self, create: CreateModel, explain: bool) -> Result<Answer> {
+        let store = self.store()?;
+        let base = match &create.base {
+            Some(base) => Some(store.model(base)?),
+            None => None,
+        };
+        if store.model_names().contains(&create.name) && !create.or_replace && !create.if_not_exists
+        {
+            let begun = match (&create.kind, &create.base) {
+                (Some(kind), _) => format!("USING {kind} AS ..."),
+                (None, base) => format!("FROM {}", base.as_deref().unwrap_or_default()),
+            };
             return plan_err!(
-                "CREATE MODEL {}: kind {kind} cannot start FROM {base}. Leave FROM {base} out",
+                "model {0} exists already. Write CREATE OR REPLACE MODEL {0} {begun}",
                 create.name
             );
+        }
+        let resume = create.kind.is_none();
+        let mut options = create.options;
+        // A training goes on with its options; another table's has the networks of the first.
+        let inherited = match (&base, &create.kind) {
+            (Some(base), None) => base.options(),
+            (Some(base), Some(kind)) if base.kind().eq_ignore_ascii_case(kind) => {
+                base.architecture()
+            }
+            _ => Vec::new(),
+        };
+        for (name, value) in inherited {
+            if !options
+                .iter()
+                .any(|(key, _)| key.eq_ignore_ascii_case(&name))
+            {
+                options.push((name, value));
+            }
         }
         if !options.iter().any(|(key, _)| key == "seed") {
             options.push(("seed".to_string(), self.env.seed()?.to_string()));
         }
-        let names = self.store()?.model_names();
-        if names.contains(&create.name) && !create.or_replace && !create.if_not_exists {
-            return plan_err!(
-                "model {0} exists already. Write CREATE OR REPLACE MODEL {0} USING {kind} AS ...",
-                create.name
-            );
-        }
+        let kind = match (create.kind, &base) {
+            (Some(kind), _) => kind,
+            (None, Some(base)) => base.kind().to_string(),
+            (None, None) => return internal_err!("CREATE MODEL without a kind"),
+        };
+        let query = match (create.query, base.as_ref().and_then(|base| base.query())) {
+            (Some(query), _) => *query,
+            (None, Some(text)) => parse_query(text)?,
+            (None, None) => {
+                return plan_err!(
+                    "CREATE MODEL {}: the model does not know the query that it was trained on. Add AS \
+                     SELECT ...",
+                    create.name
+                );
+            }
+        };
         let spec = TrainSpec {
             name: create.name.clone(),
             kind,
             options,
             or_replace: create.or_replace,
             if_not_exists: create.if_not_exists,
+            base: create.base.map(|model| Base { model, resume }),
+            query: query.to_string(),
         };
-        let input = self.query(*create.query).await?;
+        let input = self.query(query).await?;
         let node = Arc::new(TrainNode::try_new(spec, input)?);
         let plan = LogicalPlan::Extension(Extension { node });
         leakage::check(&self.env, &plan).await?;

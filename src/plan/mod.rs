@@ -21,7 +21,7 @@ pub use neighbours::{Neighbours, NeighboursExec, NeighboursPlanner, Role, Search
 pub use sample::{Sample, SampleExec, SampleTable};
 pub use spool::{ShareSpools, Spool, SpoolExec, SpoolPlanner};
 pub use table::{TableExec, TableNode, TablePlanner};
-pub use train::{ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
+pub use train::{Base, ModelSink, TrainExec, TrainNode, TrainSpec, Trainer};
 pub use walk::FasterWindows;
 
 use datafusion::common::{Result, internal_err};

@@ -120,6 +120,13 @@ impl ModelSink for Shelf {
         self.models().contains_key(name)
     }
 
+    fn model(&self, name: &str) -> Result<Arc<dyn Model>> {
+        match self.models().get(name) {
+            Some(model) => Ok(Arc::clone(model)),
+            None => datafusion::common::exec_err!("there is no model {name}"),
+        }
+    }
+
     fn register(&self, name: &str, model: Arc<dyn Model>) -> Result<()> {
         self.models().insert(name.to_string(), model);
         Ok(())
@@ -139,6 +146,8 @@ fn spec(epochs: &str) -> TrainSpec {
         options: vec![("epochs".to_string(), epochs.to_string())],
         or_replace: false,
         if_not_exists: false,
+        base: None,
+        query: "SELECT * FROM t".to_string(),
     }
 }
 

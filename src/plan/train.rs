@@ -13,7 +13,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{
     DFSchema, DFSchemaRef, DataFusionError, Result, exec_datafusion_err, exec_err, internal_err,
 };
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -31,7 +31,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{TryStreamExt, stream};
-use seedbed_udfs::synthesize::{self, Data, Model, Watch};
+use seedbed_udfs::synthesize::{self, Data, Model, Start, Watch};
 use tokio::sync::Semaphore;
 
 use super::one_input;
@@ -41,6 +41,9 @@ use crate::session::{Progress, Unit};
 pub trait ModelSink: fmt::Debug + Send + Sync {
     /// Whether a model of that name is there.
     fn exists(&self, name: &str) -> bool;
+
+    /// The model of a name, or an error that says what there is. Called off the async workers.
+    fn model(&self, name: &str) -> Result<Arc<dyn Model>>;
 
     /// Keeps a model, in place of one of the same name if there is one. Called off the async workers.
     fn register(&self, name: &str, model: Arc<dyn Model>) -> Result<()>;
@@ -97,6 +100,17 @@ pub struct TrainSpec {
     pub options: Vec<(String, String)>,
     pub or_replace: bool,
     pub if_not_exists: bool,
+    pub base: Option<Base>,
+    /// The query that gives the rows, as text: kept in the model, to go on with it.
+    pub query: String,
+}
+
+/// The trained model to start from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
+pub struct Base {
+    pub model: String,
+    /// Whether its training goes on; otherwise it is taken to another table.
+    pub resume: bool,
 }
 
 /// `CREATE MODEL name USING kind OPTIONS (...) AS input`. Gives one row: name, kind, rows, epochs,
@@ -177,6 +191,9 @@ impl UserDefinedLogicalNodeCore for TrainNode {
 impl fmt::Display for TrainSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "model={}, kind={}", self.name, self.kind)?;
+        if let Some(base) = &self.base {
+            write!(f, ", from={}", base.model)?;
+        }
         for (name, value) in &self.options {
             write!(f, ", {name}={value}")?;
         }
@@ -299,8 +316,9 @@ async fn train(
         .acquire_owned()
         .await
         .map_err(|_| exec_datafusion_err!("the session is closing"))?;
-    let reservation = MemoryConsumer::new(format!("training data of model {name}"))
-        .register(context.memory_pool());
+    let reservation =
+        MemoryConsumer::new(format!("training of model {name}")).register(context.memory_pool());
+    let reservation = Arc::new(reservation);
     let schema = input.schema();
     let mut rows = input.execute(0, context)?;
     let mut batches = Vec::new();
@@ -323,6 +341,7 @@ async fn train(
         task: format!("training {name}"),
         progress: trainer.progress.clone(),
         cancelled: Arc::clone(&cancelled.0),
+        reservation: Arc::clone(&reservation),
     };
     let training = tokio::task::spawn_blocking(move || {
         // Held until the training has really ended, also where nobody waits for it any more.
@@ -330,11 +349,22 @@ async fn train(
         let kind = synthesize::kind(&spec.kind)?;
         let options = synthesize::parse_options(kind.as_ref(), &spec.options)?;
         let begin = std::time::Instant::now();
-        let data = Data::new(&schema, &batches)?;
+        let data = Data::new(&schema, &batches)?.of_query(Some(spec.query.clone()));
         drop(batches);
         // How many epochs there are shows with the first; until then the columns are learnt.
         watch.progress.start(&watch.task, Unit::Epochs, None);
-        let model = synthesize::train(kind.as_ref(), &data, &options, &watch);
+        let base = match &spec.base {
+            None => Ok(None),
+            Some(base) => trainer.sink.model(&base.model).map(Some),
+        };
+        let model = base.and_then(|from| {
+            let start = match (&from, &spec.base) {
+                (Some(model), Some(base)) if base.resume => Start::Resume(model.as_ref()),
+                (Some(model), _) => Start::Transfer(model.as_ref()),
+                (None, _) => Start::Fresh,
+            };
+            synthesize::train(kind.as_ref(), &data, &options, start, &watch)
+        });
         watch.progress.finish();
         let model = model?;
         if watch.cancelled() {
@@ -380,6 +410,7 @@ struct Watching {
     task: String,
     progress: Progress,
     cancelled: Arc<AtomicBool>,
+    reservation: Arc<MemoryReservation>,
 }
 
 impl Watch for Watching {
@@ -393,5 +424,13 @@ impl Watch for Watching {
 
     fn cancelled(&self) -> bool {
         self.cancelled.load(Atomic::Relaxed)
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<()> {
+        self.reservation.try_grow(bytes).map_err(|error| {
+            let what = "the networks do not fit into the memory limit; write narrower layers, leave \
+                        out columns of many categories, or raise the limit";
+            DataFusionError::Context(what.to_string(), Box::new(error))
+        })
     }
 }

@@ -18,11 +18,7 @@ pub enum Parsed {
     DataFusion(Box<DfStatement>),
     CreateTransform(Create),
     CreateModel {
-        create: Create,
-        kind: String,
-        /// The trained model to start from.
-        base: Option<String>,
-        options: Vec<(String, String)>,
+        create: CreateModel,
         explain: bool,
     },
     Drop {
@@ -69,13 +65,27 @@ pub struct Import {
     pub if_not_exists: bool,
 }
 
-/// What `CREATE TRANSFORM` and `CREATE MODEL` share.
+/// `CREATE TRANSFORM`.
 #[derive(Debug)]
 pub struct Create {
     pub name: String,
     pub or_replace: bool,
     pub if_not_exists: bool,
     pub query: Box<Query>,
+}
+
+/// `CREATE MODEL`: `USING kind`, `FROM model` to go on with its training, or both to take it to another table.
+#[derive(Debug)]
+pub struct CreateModel {
+    pub name: String,
+    pub or_replace: bool,
+    pub if_not_exists: bool,
+    pub kind: Option<String>,
+    /// The trained model to start from.
+    pub base: Option<String>,
+    pub options: Vec<(String, String)>,
+    /// Left out where a training goes on with the rows it began with.
+    pub query: Option<Box<Query>>,
 }
 
 /// The named objects that are ours.
@@ -397,50 +407,72 @@ fn create(parser: &mut Parser<'_>, or_replace: bool, explain: bool) -> Result<Pa
     };
     let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
     let name = name(parser)?;
-    let mut kind = String::new();
-    let mut base = None;
-    let mut options = Vec::new();
     if object == Object::Model {
-        if !take(parser, "USING") {
-            return plan_err!(
-                "CREATE MODEL {name}: its kind is missing. Write CREATE MODEL {name} USING gan AS SELECT ..."
-            );
-        }
-        kind = self::name(parser)?;
-        if take(parser, "FROM") {
-            base = Some(self::name(parser)?);
-        }
-        if take(parser, "OPTIONS") {
-            options = self::options(parser, &name)?;
-        }
+        let create = create_model(parser, name, or_replace, if_not_exists)?;
+        return Ok(Parsed::CreateModel { create, explain });
     }
     if !take(parser, "AS") {
-        let what = if object == Object::Model {
-            format!("CREATE MODEL {name} USING {kind} OPTIONS (...)")
-        } else {
-            format!("CREATE TRANSFORM {name}")
-        };
         return plan_err!(
-            "{} is not expected here. Write {what} AS SELECT ...",
+            "{} is not expected here. Write CREATE TRANSFORM {name} AS SELECT ...",
             parser.peek_token().token
         );
     }
-    let query = parser.parse_query()?;
-    let create = Create {
+    Ok(Parsed::CreateTransform(Create {
         name,
         or_replace,
         if_not_exists,
-        query,
+        query: parser.parse_query()?,
+    }))
+}
+
+/// `[USING kind] [FROM model] [OPTIONS (...)] [AS query]`, the rest of a CREATE MODEL.
+fn create_model(
+    parser: &mut Parser<'_>,
+    name: String,
+    or_replace: bool,
+    if_not_exists: bool,
+) -> Result<CreateModel> {
+    let kind = match take(parser, "USING") {
+        true => Some(self::name(parser)?),
+        false => None,
     };
-    Ok(match object {
-        Object::Transform => Parsed::CreateTransform(create),
-        Object::Model => Parsed::CreateModel {
-            create,
-            kind,
-            base,
-            options,
-            explain,
-        },
+    let base = match take(parser, "FROM") {
+        true => Some(self::name(parser)?),
+        false => None,
+    };
+    if kind.is_none() && base.is_none() {
+        return plan_err!(
+            "CREATE MODEL {name}: its kind is missing. Write CREATE MODEL {name} USING gan AS SELECT ..."
+        );
+    }
+    let options = match take(parser, "OPTIONS") {
+        true => self::options(parser, &name)?,
+        false => Vec::new(),
+    };
+    let at_end = matches!(parser.peek_token().token, Token::EOF | Token::SemiColon);
+    let query = if take(parser, "AS") {
+        Some(parser.parse_query()?)
+    } else if at_end && kind.is_none() {
+        None
+    } else {
+        let begun = match (&kind, &base) {
+            (Some(kind), Some(base)) => format!("USING {kind} FROM {base}"),
+            (Some(kind), None) => format!("USING {kind}"),
+            (None, base) => format!("FROM {}", base.as_deref().unwrap_or_default()),
+        };
+        return plan_err!(
+            "{} is not expected here. Write CREATE MODEL {name} {begun} OPTIONS (...) AS SELECT ...",
+            parser.peek_token().token
+        );
+    };
+    Ok(CreateModel {
+        name,
+        or_replace,
+        if_not_exists,
+        kind,
+        base,
+        options,
+        query,
     })
 }
 

@@ -180,6 +180,10 @@ impl ModelSink for Store {
         self.inner.models.contains(name)
     }
 
+    fn model(&self, name: &str) -> Result<Arc<dyn Model>> {
+        self.model(name)
+    }
+
     fn register(&self, name: &str, model: Arc<dyn Model>) -> Result<()> {
         self.put_model(name, model)
     }

@@ -13,6 +13,7 @@ use super::rng;
 #[derive(Debug, Clone)]
 pub struct Data {
     rows: RecordBatch,
+    query: Option<String>,
 }
 
 impl Data {
@@ -57,7 +58,17 @@ impl Data {
             true => all,
             false => take_record_batch(&all, &UInt32Array::from(order))?,
         };
-        Ok(Self { rows })
+        Ok(Self { rows, query: None })
+    }
+
+    /// The query that gave the rows, for a training that goes on later.
+    pub fn of_query(mut self, query: Option<String>) -> Self {
+        self.query = query;
+        self
+    }
+
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     pub fn rows(&self) -> &RecordBatch {

@@ -1,26 +1,33 @@
 //! Generative models: what every kind of model is, and the kinds there are.
 //!
 //! A [`Kind`] learns from [`Data`] and gives a [`Model`]; a model draws rows. Table models share the
-//! [`codec`]; neural ones share [`layers`], [`optim`] and [`training`]. Running a training or a sampling
+//! [`codec`]; neural ones share [`layers`], [`optim`], [`training`] and what a trained network does. Running a training or a sampling
 //! as part of a query is the engine's part, not ours. A new kind is one file and one line in [`kinds`].
 
+mod adversarial;
 mod auto;
 mod circuit;
 pub mod codec;
 mod complete_udf;
 mod condition;
+mod conditions;
 mod constraints;
 mod copula;
+mod ctgan;
 mod data;
 mod file;
 mod gan;
 pub mod layers;
+mod neural;
 pub mod optim;
 mod options;
+mod quality;
 pub mod rng;
 mod sample_udf;
 mod symbols;
 pub mod training;
+mod tvae;
+mod wgan_gp;
 mod wrapped;
 
 use std::fmt::Debug;
@@ -60,6 +67,34 @@ pub trait Kind: Debug + Send + Sync {
     /// Learns. Same data, options and seed: same model, to the bit.
     fn train(&self, data: &Data, options: &Options, watch: &dyn Watch) -> Result<Arc<dyn Model>>;
 
+    /// Goes on with the training of a model of this kind, on the columns it has.
+    fn resume(
+        &self,
+        _base: &dyn Model,
+        _data: &Data,
+        _options: &Options,
+        _watch: &dyn Watch,
+    ) -> Result<Arc<dyn Model>> {
+        plan_err!(
+            "a {0} is learnt at once: there is nothing to go on with; write USING {0} AS SELECT ...",
+            self.name()
+        )
+    }
+
+    /// Takes a trained model of this kind to another table: what both tables share keeps its weights.
+    fn transfer(
+        &self,
+        _base: &dyn Model,
+        _data: &Data,
+        _options: &Options,
+        _watch: &dyn Watch,
+    ) -> Result<Arc<dyn Model>> {
+        plan_err!(
+            "a {} cannot start from a trained model; leave FROM out",
+            self.name()
+        )
+    }
+
     /// Reads back what [`Model::to_bytes`] wrote.
     fn load(&self, file: &ModelFile) -> Result<Arc<dyn Model>>;
 }
@@ -74,6 +109,26 @@ pub trait Model: Debug + Send + Sync {
 
     /// How many rows it was trained on.
     fn trained_on(&self) -> u64;
+
+    /// The query that gave those rows, if it is known.
+    fn query(&self) -> Option<&str> {
+        None
+    }
+
+    /// The options it was trained with, those of a kind that can go on with a training.
+    fn options(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Those of them that a model started from this one must share.
+    fn architecture(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The model that this one stands around.
+    fn inner(&self) -> Option<&dyn Model> {
+        None
+    }
 
     /// How its columns are encoded; kinds that are not for tables have none.
     fn codec(&self) -> Option<&Codec> {
@@ -163,6 +218,11 @@ pub trait Watch: Send + Sync {
 
     /// Whether to stop; asked at every mini-batch.
     fn cancelled(&self) -> bool;
+
+    /// Accounts for memory that the training will hold; an error where there is not so much.
+    fn reserve(&self, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Nobody looks on.
@@ -183,6 +243,9 @@ pub fn kinds() -> Vec<Arc<dyn Kind>> {
         Arc::new(circuit::CircuitKind),
         Arc::new(copula::CopulaKind),
         Arc::new(gan::GanKind),
+        Arc::new(wgan_gp::WganGpKind),
+        Arc::new(ctgan::CtganKind),
+        Arc::new(tvae::TvaeKind),
         Arc::new(auto::Auto),
     ]
 }
@@ -217,20 +280,42 @@ pub fn check_options(options: &Options, schema: &Schema) -> Result<()> {
     constraints::check(schema, options)
 }
 
+/// Where a training begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    Fresh,
+    /// With what another training of the same columns ended with.
+    Resume(&'a dyn Model),
+    /// With a model of another table.
+    Transfer(&'a dyn Model),
+}
+
 /// Learns, with the options' constraints kept in every row that the model will draw.
 pub fn train(
     kind: &dyn Kind,
     data: &Data,
     options: &Options,
+    start: Start<'_>,
     watch: &dyn Watch,
 ) -> Result<Arc<dyn Model>> {
+    let learn = |data: &Data, options: &Options| match start {
+        Start::Fresh => kind.train(data, options, watch),
+        Start::Resume(base) => kind.resume(core(base), data, options, watch),
+        Start::Transfer(base) => kind.transfer(core(base), data, options, watch),
+    };
     match Layer::fit(data, options)? {
-        None => kind.train(data, options, watch),
-        Some((layer, data, options)) => {
-            let inner = kind.train(&data, &options, watch)?;
-            Ok(Arc::new(Wrapped::constrained(layer, inner)))
+        None => learn(data, options),
+        Some((layer, learnt, inner_options)) => {
+            let inner = learn(&learnt, &inner_options)?;
+            let given = options.changed(&kind.options());
+            Ok(Arc::new(Wrapped::constrained(layer, inner, given)))
         }
     }
+}
+
+/// The model within what stands around it.
+fn core(model: &dyn Model) -> &dyn Model {
+    model.inner().map_or(model, core)
 }
 
 /// Reads a model of any kind.

@@ -1,6 +1,7 @@
 //! A kind's options: what it declares, what the user wrote, and the errors between the two.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use datafusion_common::{Result, internal_err, plan_err};
 
@@ -41,6 +42,49 @@ pub enum Accepts {
     Columns,
     /// A text that its reader takes apart itself; empty by default.
     Text,
+}
+
+/// An integer option of a range.
+pub fn integer(
+    name: &'static str,
+    default: i64,
+    range: RangeInclusive<i64>,
+    help: &'static str,
+) -> OptionSpec {
+    let (min, max) = range.into_inner();
+    OptionSpec {
+        name,
+        accepts: Accepts::Integer { default, min, max },
+        help,
+    }
+}
+
+/// A number of a range.
+pub fn number(
+    name: &'static str,
+    default: f64,
+    range: RangeInclusive<f64>,
+    help: &'static str,
+) -> OptionSpec {
+    let (min, max) = range.into_inner();
+    OptionSpec {
+        name,
+        accepts: Accepts::Number { default, min, max },
+        help,
+    }
+}
+
+/// The widths of a network's hidden layers.
+pub fn widths(name: &'static str, default: &'static [i64], help: &'static str) -> OptionSpec {
+    OptionSpec {
+        name,
+        accepts: Accepts::Integers {
+            default,
+            min: 1,
+            max: 8192,
+        },
+        help,
+    }
 }
 
 /// The value of an option.

@@ -50,6 +50,19 @@ pub fn uniform(stream: &mut Stream) -> f32 {
     StandardUniform.sample(stream)
 }
 
+/// Uniforms in (0, 1), both ends excluded, of 23 bits each.
+pub fn uniforms(stream: &mut Stream, out: &mut [f32]) {
+    const STEP: f32 = 1.0 / 8_388_608.0;
+    let uniform = |bits: u32| ((bits >> 9) as f32 + 0.5) * STEP;
+    for pair in out.chunks_mut(2) {
+        let word = stream.next_u64();
+        let halves = [(word >> 32) as u32, word as u32];
+        for (out, half) in pair.iter_mut().zip(halves) {
+            *out = uniform(half);
+        }
+    }
+}
+
 /// A standard normal.
 pub fn normal(stream: &mut Stream) -> f32 {
     StandardNormal.sample(stream)

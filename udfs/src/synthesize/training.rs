@@ -1,20 +1,66 @@
-//! The loop that every network is trained in: epochs of shuffled mini-batches, watched and cancellable.
+//! The loop that every network is trained in: epochs of shuffled mini-batches, watched, judged and
+//! cancellable.
+
+use std::time::Instant;
 
 use datafusion_common::{Result, exec_err};
 use serde::{Deserialize, Serialize};
 
-use super::{Watch, rng};
+use super::codec::Encoded;
+use super::options::integer;
+use super::quality::Judge;
+use super::{Accepts, OptionSpec, Options, Watch, rng};
 
-/// The mean losses of every epoch.
+/// What the last figure of every epoch is.
+const DIFFERENCE: &str = "difference";
+
+/// The mean losses of every epoch, and how far a sample was from the rows after it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// What the losses are of: `generator`, `discriminator`.
+    /// What the figures are of: `generator`, `discriminator`, `difference`.
     pub names: Vec<String>,
-    /// An epoch's losses, in the order of the names.
+    /// An epoch's figures, in the order of the names.
     pub epochs: Vec<Vec<f32>>,
     /// Seconds the training took. Not saved: it would make equal models differ.
     #[serde(skip)]
     pub seconds: f64,
+}
+
+/// When a training ends, and which of its weights the model gets.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopping {
+    /// Ends after so many epochs without a better sample; 0 never.
+    pub patience: usize,
+    /// Takes the weights of the epoch with the best sample, not the last.
+    pub best: bool,
+}
+
+impl Stopping {
+    pub fn options() -> Vec<OptionSpec> {
+        vec![
+            integer(
+                "patience",
+                0,
+                0..=100_000,
+                "ends after so many epochs without a better sample; 0 never ends early",
+            ),
+            OptionSpec {
+                name: "keep",
+                accepts: Accepts::Choice {
+                    default: "best",
+                    among: &["best", "last"],
+                },
+                help: "weights the model gets: of the epoch with the best sample, or the last's",
+            },
+        ]
+    }
+
+    pub fn new(options: &Options) -> Result<Self> {
+        Ok(Self {
+            patience: options.integer("patience")?,
+            best: options.choice("keep")? == "best",
+        })
+    }
 }
 
 /// How often and in which portions the rows are seen.
@@ -24,6 +70,16 @@ pub struct Schedule {
     pub batch_size: usize,
     pub epochs: usize,
     pub seed: u64,
+    pub stopping: Stopping,
+    /// Epochs and mini-batches that an earlier training has done.
+    pub done: Done,
+}
+
+/// How far a training has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub epochs: u64,
+    pub steps: u64,
 }
 
 /// A mini-batch.
@@ -35,18 +91,36 @@ pub struct Batch<'a> {
     pub step: u64,
 }
 
+/// What is trained.
+pub trait Trainee {
+    /// What the losses are of.
+    fn losses(&self) -> &'static [&'static str];
+
+    /// Trains on a mini-batch, and gives the losses.
+    fn step(&mut self, batch: Batch<'_>) -> Vec<f32>;
+
+    /// Draws rows as the model would.
+    fn draw(&mut self, rows: usize) -> Encoded;
+
+    /// The present weights are those the model is to get, unless better ones come.
+    fn keep(&mut self);
+}
+
 impl Schedule {
     /// A table too small for eight batches an epoch gets smaller batches, of a multiple of `unit` rows.
-    pub fn new(rows: usize, batch_size: usize, unit: usize, epochs: usize, seed: u64) -> Self {
-        let batch_size = batch_size
+    pub fn new(rows: usize, unit: usize, defaults: &Common, done: Done) -> Self {
+        let batch_size = defaults
+            .batch_size
             .min(rows.div_ceil(8))
             .max(16)
-            .next_multiple_of(unit);
+            .next_multiple_of(unit.max(1));
         Self {
             rows,
             batch_size,
-            epochs,
-            seed,
+            epochs: defaults.epochs,
+            seed: defaults.seed,
+            stopping: defaults.stopping,
+            done,
         }
     }
 
@@ -55,99 +129,292 @@ impl Schedule {
         (self.rows / self.batch_size).max(1)
     }
 
-    /// Calls `step` for every mini-batch; it trains on it and gives the losses.
-    pub fn run<const LOSSES: usize>(
+    /// Trains for so many epochs. Gives the history, and how far the training has come.
+    pub fn run(
         &self,
-        names: [&str; LOSSES],
+        trainee: &mut dyn Trainee,
+        judge: &Judge,
         watch: &dyn Watch,
-        mut step: impl FnMut(Batch<'_>) -> Result<[f32; LOSSES]>,
-    ) -> Result<History> {
-        let begin = std::time::Instant::now();
+    ) -> Result<(History, Done)> {
+        let begin = Instant::now();
+        let losses = trainee.losses();
+        let names = losses.iter().copied().chain([DIFFERENCE]);
         let mut history = History {
-            names: names.map(str::to_string).to_vec(),
+            names: names.map(str::to_string).collect(),
             ..History::default()
         };
-        let steps = self.steps_per_epoch();
+        let mut done = self.done;
+        let (mut best, mut since, mut collapsed) = (f32::INFINITY, 0, None);
         for epoch in 0..self.epochs {
-            let mut order = rng::permutation(self.rows, self.seed, "epoch", epoch as u64);
-            // Fewer rows than a batch holds: they are seen several times in it.
-            let wanted = steps * self.batch_size;
-            while order.len() < wanted {
-                order.extend_from_within(..(wanted - order.len()).min(order.len()));
+            let mut figures = self.epoch(trainee, losses, watch, &mut done)?;
+            let sample = trainee.draw(judge.rows());
+            let difference = judge.difference(&sample);
+            figures.push(difference);
+            since += 1;
+            if difference < best || epoch == 0 {
+                (best, since) = (difference, 0);
             }
-            let mut sums = [0f64; LOSSES];
-            for (i, rows) in order[..wanted].chunks_exact(self.batch_size).enumerate() {
-                if watch.cancelled() {
-                    return exec_err!("the training was cancelled in epoch {}", epoch + 1);
-                }
-                let losses = step(Batch {
-                    rows,
-                    step: (epoch * steps + i) as u64,
-                })?;
-                for ((name, loss), sum) in names.iter().zip(losses).zip(&mut sums) {
-                    if !loss.is_finite() {
-                        return exec_err!(
-                            "the training came apart: the {name}'s loss is {loss} in epoch {}; \
-                             lower the learning rates",
-                            epoch + 1
-                        );
-                    }
-                    *sum += f64::from(loss);
-                }
+            if since == 0 || !self.stopping.best {
+                trainee.keep();
+                collapsed = judge.collapsed(&sample);
             }
-            let means = sums.map(|sum| (sum / steps as f64) as f32);
-            history.epochs.push(means.to_vec());
-            let detail: Vec<String> = names
-                .iter()
-                .zip(means)
-                .map(|(name, mean)| format!("{name} {mean:.3}"))
-                .collect();
-            watch.epoch(epoch as u64 + 1, self.epochs as u64, &detail.join(", "));
+            watch.epoch(
+                epoch as u64 + 1,
+                self.epochs as u64,
+                &detail(&history.names, &figures),
+            );
+            history.epochs.push(figures);
+            if self.stopping.patience > 0 && since >= self.stopping.patience {
+                break;
+            }
+        }
+        if let Some(column) = collapsed {
+            return exec_err!(
+                "the training collapsed: column {column} came out with one value alone, though the \
+                 rows have many; train for more epochs, with a larger pac, or with lower rates"
+            );
         }
         history.seconds = begin.elapsed().as_secs_f64();
-        Ok(history)
+        Ok((history, done))
+    }
+
+    /// The mean losses of one epoch.
+    fn epoch(
+        &self,
+        trainee: &mut dyn Trainee,
+        names: &[&str],
+        watch: &dyn Watch,
+        done: &mut Done,
+    ) -> Result<Vec<f32>> {
+        let steps = self.steps_per_epoch();
+        let mut order = rng::permutation(self.rows, self.seed, "epoch", done.epochs);
+        // Fewer rows than a batch holds: they are seen several times in it.
+        let wanted = steps * self.batch_size;
+        while order.len() < wanted {
+            order.extend_from_within(..(wanted - order.len()).min(order.len()));
+        }
+        done.epochs += 1;
+        let mut sums = vec![0f64; names.len()];
+        for rows in order[..wanted].chunks_exact(self.batch_size) {
+            if watch.cancelled() {
+                return exec_err!("the training was cancelled in epoch {}", done.epochs);
+            }
+            let losses = trainee.step(Batch {
+                rows,
+                step: done.steps,
+            });
+            done.steps += 1;
+            for ((name, loss), sum) in names.iter().zip(losses).zip(&mut sums) {
+                if !loss.is_finite() {
+                    return exec_err!(
+                        "the training came apart: the {name}'s loss is {loss} in epoch {}; \
+                         lower the learning rates",
+                        done.epochs
+                    );
+                }
+                *sum += f64::from(loss);
+            }
+        }
+        Ok(sums.iter().map(|sum| (sum / steps as f64) as f32).collect())
+    }
+}
+
+/// `generator 0.120, discriminator -0.340, difference 8.1%`; the time left is the shell's to tell.
+fn detail(names: &[String], figures: &[f32]) -> String {
+    let items: Vec<String> = names
+        .iter()
+        .zip(figures)
+        .map(|(name, figure)| match name.as_str() {
+            DIFFERENCE => format!("{name} {:.1}%", 100.0 * figure),
+            _ => format!("{name} {figure:.3}"),
+        })
+        .collect();
+    items.join(", ")
+}
+
+/// What kinds differ in of the options that all have.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    pub epochs: i64,
+    pub batch_size: i64,
+}
+
+/// The options of every kind that is trained in epochs.
+#[derive(Debug, Clone)]
+pub struct Common {
+    pub epochs: usize,
+    pub batch_size: usize,
+    pub freeze: bool,
+    pub seed: u64,
+    pub stopping: Stopping,
+}
+
+impl Common {
+    pub fn options(defaults: &Defaults) -> Vec<OptionSpec> {
+        let mut specs = vec![
+            integer(
+                "epochs",
+                defaults.epochs,
+                1..=100_000,
+                "passes over the rows",
+            ),
+            integer(
+                "batch_size",
+                defaults.batch_size,
+                1..=100_000,
+                "rows a mini-batch",
+            ),
+        ];
+        specs.extend(Stopping::options());
+        specs.extend([
+            OptionSpec {
+                name: "freeze",
+                accepts: Accepts::Choice {
+                    default: "none",
+                    among: &["none", "trunk"],
+                },
+                help: "what a model started FROM another keeps as it is: trunk, the hidden layers of \
+                       what draws rows",
+            },
+            integer("seed", 0, 0..=i64::MAX, "same seed, same data: same model"),
+        ]);
+        specs
+    }
+
+    pub fn new(options: &Options) -> Result<Self> {
+        Ok(Self {
+            epochs: options.integer("epochs")?,
+            batch_size: options.integer("batch_size")?,
+            freeze: options.choice("freeze")? == "trunk",
+            seed: options.word("seed")?,
+            stopping: Stopping::new(options)?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::*;
-    use crate::synthesize::Unwatched;
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
-    fn schedule(rows: usize) -> Schedule {
-        Schedule::new(rows, 64, 8, 3, 1)
+    use super::*;
+    use crate::synthesize::codec::{self, Codec, EncodedColumn};
+    use crate::synthesize::{Data, Unwatched};
+
+    /// Calls a function for every mini-batch, and draws what it is told to.
+    struct Steps<F> {
+        step: F,
+        drawn: Vec<Vec<u32>>,
+        kept: usize,
+        epochs: usize,
+    }
+
+    impl<F: FnMut(Batch<'_>) -> f32> Trainee for Steps<F> {
+        fn losses(&self) -> &'static [&'static str] {
+            &["loss"]
+        }
+
+        fn step(&mut self, batch: Batch<'_>) -> Vec<f32> {
+            vec![(self.step)(batch)]
+        }
+
+        fn draw(&mut self, rows: usize) -> Encoded {
+            let states = &self.drawn[self.epochs.min(self.drawn.len() - 1)];
+            self.epochs += 1;
+            let states = states.iter().copied().cycle().take(rows).collect();
+            let values = Vec::new();
+            Encoded {
+                columns: vec![EncodedColumn { states, values }],
+            }
+        }
+
+        fn keep(&mut self) {
+            self.kept = self.epochs;
+        }
+    }
+
+    fn steps<F: FnMut(Batch<'_>) -> f32>(step: F) -> Steps<F> {
+        Steps {
+            step,
+            drawn: vec![vec![0, 1]],
+            kept: 0,
+            epochs: 0,
+        }
+    }
+
+    fn judge() -> Judge {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..100).map(|i| i % 2)));
+        let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let options = Options::parse("test", &codec::options(), &[]).unwrap();
+        let data = Data::new(&batch.schema(), &[batch]).unwrap();
+        let codec = Codec::fit(&data, &options).unwrap();
+        let encoded = codec.encode(data.rows(), 0).unwrap();
+        Judge::new(&codec, &encoded, 100)
+    }
+
+    fn schedule(rows: usize, epochs: usize, patience: usize) -> Schedule {
+        let common = Common {
+            epochs,
+            batch_size: 64,
+            freeze: false,
+            seed: 1,
+            stopping: Stopping {
+                patience,
+                best: true,
+            },
+        };
+        Schedule::new(rows, 8, &common, Done::default())
     }
 
     #[test]
     fn every_batch_is_full_even_of_one_row() {
         for rows in [1, 5, 16, 17, 1000] {
-            let schedule = schedule(rows);
-            let mut steps = 0;
-            let history = schedule
-                .run(["loss"], &Unwatched, |batch| {
-                    assert_eq!(batch.rows.len(), schedule.batch_size);
-                    assert_eq!(batch.step, steps);
-                    assert!(batch.rows.iter().all(|&row| (row as usize) < rows));
-                    steps += 1;
-                    Ok([1.0])
-                })
-                .unwrap();
-            assert_eq!(history.epochs, vec![vec![1.0]; 3]);
+            let schedule = schedule(rows, 3, 0);
+            let mut count = 0;
+            let mut trainee = steps(|batch| {
+                assert_eq!(batch.rows.len(), schedule.batch_size);
+                assert_eq!(batch.step, count);
+                assert!(batch.rows.iter().all(|&row| (row as usize) < rows));
+                count += 1;
+                1.0
+            });
+            let (history, done) = schedule.run(&mut trainee, &judge(), &Unwatched).unwrap();
+            assert_eq!(history.names, ["loss", "difference"]);
+            assert_eq!(history.epochs, vec![vec![1.0, 0.0]; 3]);
+            assert_eq!(done.epochs, 3);
+            assert_eq!(done.steps, count);
         }
     }
 
     #[test]
+    fn the_best_weights_are_kept_and_patience_ends() {
+        let mut trainee = steps(|_| 1.0);
+        trainee.drawn = vec![vec![0, 0, 0, 1], vec![0, 1], vec![0, 0, 1]];
+        let result = schedule(100, 50, 5).run(&mut trainee, &judge(), &Unwatched);
+        let (history, _) = result.unwrap();
+        assert_eq!(trainee.kept, 2);
+        assert_eq!(history.epochs.len(), 7);
+        assert!(history.epochs[0][1] > 0.2 && history.epochs[1][1] < 0.01);
+    }
+
+    #[test]
+    fn a_sample_of_one_value_is_no_model() {
+        let mut trainee = steps(|_| 1.0);
+        trainee.drawn = vec![vec![1]];
+        let result = schedule(100, 2, 0).run(&mut trainee, &judge(), &Unwatched);
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("collapsed: column x"), "{error}");
+    }
+
+    #[test]
     fn a_loss_that_is_no_number_ends_the_training() {
-        let error = schedule(100)
-            .run(["generator"], &Unwatched, |batch| {
-                Ok([if batch.step == 9 { f32::NAN } else { 1.0 }])
-            })
-            .unwrap_err()
-            .to_string();
+        let mut trainee = steps(|batch| if batch.step == 9 { f32::NAN } else { 1.0 });
+        let result = schedule(100, 3, 0).run(&mut trainee, &judge(), &Unwatched);
+        let error = result.unwrap_err().to_string();
         assert!(
-            error.contains("generator's loss is NaN in epoch 2"),
+            error.contains("the loss's loss is NaN in epoch 2"),
             "{error}"
         );
     }
@@ -161,12 +428,23 @@ mod tests {
                 self.0.fetch_add(1, Ordering::Relaxed) >= 4
             }
         }
-        let mut steps = 0;
-        let result = schedule(1000).run(["loss"], &After(AtomicU64::new(0)), |_| {
-            steps += 1;
-            Ok([0.0])
+        let mut count = 0;
+        let mut trainee = steps(|_| {
+            count += 1;
+            0.0
         });
+        let watch = After(AtomicU64::new(0));
+        let result = schedule(1000, 3, 0).run(&mut trainee, &judge(), &watch);
         assert!(result.unwrap_err().to_string().contains("cancelled"));
-        assert_eq!(steps, 4);
+        assert_eq!(count, 4);
+    }
+
+    #[test]
+    fn the_figures_are_told() {
+        let names = ["generator".to_string(), DIFFERENCE.to_string()];
+        assert_eq!(
+            detail(&names, &[0.5, 0.081]),
+            "generator 0.500, difference 8.1%"
+        );
     }
 }

@@ -5,28 +5,34 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion_common::Result;
+use datafusion_common::{DataFusionError, Result, plan_err};
 
 use super::constraints::{Layer, Places};
-use super::{Codec, History, Model, ModelFile};
+use super::{Codec, Condition, Draw, Fill, History, Model, ModelFile};
 
 /// The text of a file that says why the kind was chosen.
 const CHOSEN: &str = "chosen";
+
+/// The text of a file that holds the options of the training, those of constraints among them.
+const GIVEN: &str = "given";
 
 /// Draws what the inner model draws, through the layer if there is one.
 #[derive(Debug)]
 pub struct Wrapped {
     inner: Arc<dyn Model>,
     layer: Option<Layer>,
+    /// The options that were given, where there is a layer: the inner model's are of other columns.
+    given: Vec<(String, String)>,
     chosen: Option<String>,
 }
 
 impl Wrapped {
-    /// A model that learnt the columns of a layer.
-    pub fn constrained(layer: Layer, inner: Arc<dyn Model>) -> Self {
+    /// A model that learnt the columns of a layer, with the options that were given.
+    pub fn constrained(layer: Layer, inner: Arc<dyn Model>, given: Vec<(String, String)>) -> Self {
         Self {
             layer: Some(layer.with_nulls(inner.schema())),
             inner,
+            given,
             chosen: None,
         }
     }
@@ -36,6 +42,7 @@ impl Wrapped {
         Self {
             inner,
             layer: None,
+            given: Vec::new(),
             chosen: Some(reason),
         }
     }
@@ -49,6 +56,10 @@ impl Wrapped {
             model = Arc::new(Self {
                 inner: model,
                 layer: Some(layer),
+                given: match file.text(GIVEN) {
+                    Ok(given) => serde_json::from_str(given).map_err(damaged)?,
+                    Err(_) => Vec::new(),
+                },
                 chosen: None,
             });
         }
@@ -90,6 +101,49 @@ impl Model for Wrapped {
 
     fn trained_on(&self) -> u64 {
         self.inner.trained_on()
+    }
+
+    fn inner(&self) -> Option<&dyn Model> {
+        Some(self.inner.as_ref())
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.inner.query()
+    }
+
+    fn options(&self) -> Vec<(String, String)> {
+        match &self.layer {
+            Some(_) => self.given.clone(),
+            None => self.inner.options(),
+        }
+    }
+
+    fn architecture(&self) -> Vec<(String, String)> {
+        self.inner.architecture()
+    }
+
+    /// Nothing behind a layer: rows are drawn and checked, since the conditions are of other columns.
+    fn given(&self, conditions: &[Condition]) -> Result<Option<Arc<dyn Draw>>> {
+        match &self.layer {
+            Some(_) => Ok(None),
+            None => self.inner.given(conditions),
+        }
+    }
+
+    fn complete(
+        &self,
+        rows: &RecordBatch,
+        fill: Fill,
+        keys: &[u64],
+        columns: Option<&[usize]>,
+    ) -> Result<RecordBatch> {
+        match &self.layer {
+            Some(_) => plan_err!(
+                "a model that makes keys or keeps constraints cannot continue rows; train one without them: leave keys out \
+                 of the query, or write OPTIONS (identifiers 'learn')"
+            ),
+            None => self.inner.complete(rows, fill, keys, columns),
+        }
     }
 
     /// None behind a layer: the inner model's codec is of other columns.
@@ -162,7 +216,13 @@ impl Model for Wrapped {
         }
         if let Some(layer) = &self.layer {
             layer.save(&mut file)?;
+            let given = serde_json::to_string(&self.given).map_err(damaged)?;
+            file.set_text(GIVEN, &given);
         }
         file.to_bytes()
     }
+}
+
+fn damaged(error: serde_json::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }

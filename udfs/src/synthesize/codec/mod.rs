@@ -11,7 +11,6 @@
 //! and NULLs. NaN and infinities are missing.
 
 mod categorical;
-mod layout;
 mod mixture;
 mod numeric;
 
@@ -25,7 +24,6 @@ use rayon::prelude::*;
 
 use super::{Accepts, Data, ModelFile, OptionSpec, Options, nearest};
 use categorical::Categories;
-pub use layout::Layout;
 use numeric::{FormName, Numeric};
 pub(super) use numeric::{MOST_DECIMALS, Numbers, Values, has_decimals, of_float64, of_int64};
 
@@ -213,6 +211,11 @@ impl Column {
     /// The state that is NULL.
     pub fn null_state(&self) -> Option<u32> {
         self.nullable.then_some(self.own_states() as u32)
+    }
+
+    /// How many states, from the first, carry a value.
+    pub fn carriers(&self) -> usize {
+        usize::from(self.has_value())
     }
 
     fn own_states(&self) -> usize {

@@ -352,8 +352,8 @@ impl Layer {
             sources,
             combinations,
         };
-        let data = Data::new(&modelled, &[batch])?;
-        Ok(Some((layer, data, options)))
+        let learnt = Data::new(&modelled, &[batch])?.of_query(data.query().map(str::to_string));
+        Ok(Some((layer, learnt, options)))
     }
 
     /// The table's columns.
