@@ -28,8 +28,9 @@ TABLES = {
         "income",
         """
 CREATE OR REPLACE TABLE {name} AS
-SELECT * EXCEPT (income), rtrim(income, '.') AS income
-FROM read_csv('{data}/adult/adult.{file}.gz', header => false, nulls => [], on_error => 'skip', names => [{names}])
+SELECT * EXCEPT (row_id, income), rtrim(income, '.') AS income
+FROM read_csv('{data}/adult/adult.{file}.gz', header => false, row_id => true, nulls => [], on_error => 'skip', names => [{names}])
+{drawn}
 """,
     ),
     "flights": (
@@ -39,6 +40,7 @@ CREATE OR REPLACE TABLE {name} AS
 SELECT month, day, dep_time, sched_dep_time, dep_delay, sched_arr_time, arr_delay, carrier, origin, dest, air_time, distance
 FROM read_csv('{csv}', row_id => true, nulls => ['NA'])
 WHERE split(random_key(42, row_id), test => 0.33) = '{part}'
+{drawn}
 """,
     ),
     "penguins": (
@@ -50,6 +52,7 @@ SELECT split_part("Species", ' ', 1) AS species, "Island" AS island, "Clutch Com
   "Body Mass (g)" AS body_mass, "Sex" AS sex, "Delta 15 N (o/oo)" AS delta_15_n, "Delta 13 C (o/oo)" AS delta_13_c
 FROM read_csv('{data}/penguins-raw.csv', row_id => true, nulls => ['NA'])
 WHERE split(random_key(42, row_id), test => 0.33) = '{part}'
+{drawn}
 """,
     ),
 }
@@ -80,9 +83,8 @@ def prepare(seedbed, options):
     target, sql = TABLES[options.table]
     for name, file, part in (("real", "data", "train"), ("holdout", "test", "test")):
         names = ", ".join(f"'{n}'" for n in ADULT.split())
-        seedbed.run(sql.format(name=name, file=file, part=part, data=DATA, csv=options.csv, names=names))
-    if options.rows:
-        seedbed.run(f"CREATE OR REPLACE TABLE real AS SELECT * FROM sample_rows(real, {options.rows}, seed => 1)")
+        drawn = f"ORDER BY random_key(1, row_id) LIMIT {options.rows}" if options.rows else ""
+        seedbed.run(sql.format(name=name, file=file, part=part, data=DATA, csv=options.csv, names=names, drawn=drawn))
     (count,) = seedbed.rows("SELECT count(*) AS n FROM real")[1]
     return target, count["n"]
 
@@ -125,7 +127,7 @@ def main():
     parser.add_argument("--options", action="append", default=[], help="OPTIONS of a kind, as 'gan: epochs 20, batch_size 200'")
     parser.add_argument("--table", choices=TABLES, default="adult")
     parser.add_argument("--csv", help="for flights: the file flights.csv of nycflights13, gzipped or not")
-    parser.add_argument("--rows", type=int, help="rows to learn from, drawn from those there are")
+    parser.add_argument("--rows", type=int, help="at most so many rows to learn from, and held out, drawn from those there are")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seedbed", default=str(ROOT / "target" / "release" / "seedbed"))

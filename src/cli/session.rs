@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::errors::{self, Source};
-use super::output::{self, Output};
 use super::output::values::counted;
+use super::output::{self, Output};
 use super::progress::{Bar, duration};
 use super::style;
 

@@ -7,7 +7,7 @@ mod page;
 
 use std::path::Path;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef};
 use datafusion::common::{Result, exec_datafusion_err};

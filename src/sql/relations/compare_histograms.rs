@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Result, plan_err};
+use datafusion::common::Result;
 use seedbed_udfs::evaluate::histograms::Histograms;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
 use super::super::relation::{Call, Expansion, Relation};
-use super::compared::Compared;
-use crate::plan::TableNode;
+use super::compared::{Compared, over};
 
 const SPEC: Spec = Spec {
     name: "compare_histograms",
@@ -71,14 +70,8 @@ impl Relation for CompareHistograms {
             _ => options.wrong(name, "a whole number from 1 to 10000"),
         };
         let (bins, categories) = (count("bins")?, count("categories")?);
-        let compared = Compared::of(call, &["reference", "current"], &[])?;
-        let function = Arc::new(Histograms::new(compared.columns, bins, categories));
-        let node = call.node();
-        let sql = format!("SELECT * FROM {node}(({}))", compared.query);
-        let make = move |inputs: Vec<_>| match <[_; 1]>::try_from(inputs) {
-            Ok([input]) => TableNode::over(function, input),
-            Err(_) => plan_err!("{}: one input expected", SPEC.name),
-        };
-        Ok(Expansion::Around(node, sql, Box::new(make)))
+        let Compared { columns, query } = Compared::of(call, &["reference", "current"], &[])?;
+        let function = Arc::new(Histograms::new(columns, bins, categories));
+        Ok(over(call, query, function))
     }
 }

@@ -1,13 +1,17 @@
 //! Tables whose columns go together by name, as the kernels of `seedbed_udfs::evaluate` take them: one table, in which a first
 //! column says of which table a row is.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
 use seedbed_udfs::evaluate::Shared;
 use seedbed_udfs::options::nearest;
+use seedbed_udfs::table::TableFunction;
 
-use super::super::relation::Call;
+use super::super::relation::{Call, Expansion};
 use super::by_column::{Column, Values};
+use crate::plan::{TableNode, one_input};
 
 /// The columns that all tables have, and the query that gives all their rows.
 pub struct Compared {
@@ -60,7 +64,7 @@ impl Compared {
             return plan_err!("{function}: the tables have no columns");
         }
         for (name, columns) in rest {
-            check_names(function, first, (name, columns))?;
+            check_names(function, first, (*name, &columns[..]))?;
         }
         let mut shared = Vec::with_capacity(first.1.len());
         let mut values = vec![Vec::with_capacity(first.1.len()); tables.len()];
@@ -120,6 +124,15 @@ impl Compared {
             query: parts.join(" UNION ALL "),
         })
     }
+}
+
+/// What a kernel makes of the tables.
+pub fn over(call: &Call<'_>, query: String, function: Arc<dyn TableFunction>) -> Expansion {
+    let node = call.node();
+    let sql = format!("SELECT * FROM {node}(({query}))");
+    let make =
+        move |inputs| TableNode::over(Arc::clone(&function), one_input(function.name(), inputs)?);
+    Expansion::Around(node, sql, Box::new(make))
 }
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {

@@ -8,8 +8,7 @@ use seedbed_udfs::options::nearest;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
 use super::super::relation::{Call, Expansion, Relation, quoted};
-use super::compared::Compared;
-use crate::plan::TableNode;
+use super::compared::{Compared, over};
 
 const SPEC: Spec = Spec {
     name: "evaluate_synthesis",
@@ -130,8 +129,9 @@ impl Relation for EvaluateSynthesis {
             );
         }
         let rows = options.integer("rows", 10)?;
-        let compared = Compared::of(call, &["real", "synthetic", "holdout"], &categorical)?;
-        let place = |t: String| compared.columns.iter().position(|c| quoted(&c.name) == t);
+        let Compared { columns, query } =
+            Compared::of(call, &["real", "synthetic", "holdout"], &categorical)?;
+        let place = |t: String| columns.iter().position(|c| quoted(&c.name) == t);
         let plan = Plan {
             holdout,
             target: target.and_then(place),
@@ -140,16 +140,10 @@ impl Relation for EvaluateSynthesis {
             controls,
             rows: usize::try_from(rows).unwrap_or(usize::MAX),
             seed: options.integer("seed", i64::MIN)?,
-            columns: compared.columns,
+            columns,
         };
         let function = Arc::new(Kernel::new(plan));
-        let node = call.node();
-        let sql = format!("SELECT * FROM {node}(({}))", compared.query);
-        let make = move |inputs: Vec<_>| match <[_; 1]>::try_from(inputs) {
-            Ok([input]) => TableNode::over(function, input),
-            Err(_) => plan_err!("{}: one input expected", SPEC.name),
-        };
-        Ok(Expansion::Around(node, sql, Box::new(make)))
+        Ok(over(call, query, function))
     }
 }
 

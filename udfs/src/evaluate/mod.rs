@@ -22,7 +22,7 @@ use crate::learn::boosting::{Column, pool};
 use crate::random::key;
 use crate::table::{Host, Rows, Stop, TableFunction, TableKernel, Whole, in_parallel};
 use learnt::{Goal, Learner, MOST_CLASSES, Utility, mean};
-use privacy::{Scale, copies, nearest, quantile, share_nearer};
+use privacy::{Points, Scale, copies, nearest, quantile, share_nearer};
 use tables::{chosen, mixed};
 
 pub use tables::{Shared, Table, Tables};
@@ -447,8 +447,8 @@ impl Evaluation<'_> {
             _ => Utility::default(),
         };
         let class = goal.class(self.tables);
-        let names: &[(&str, &str, String)] = match goal.classes() {
-            0 => &[
+        let names: Vec<(&str, &str, String)> = match goal.classes() {
+            0 => vec![
                 ("tstr_r2", "trtr_r2", "R2".into()),
                 (
                     "tstr_rmse",
@@ -456,12 +456,12 @@ impl Evaluation<'_> {
                     "root of the mean squared error".into(),
                 ),
             ],
-            2 => &[
+            2 => vec![
                 ("tstr_auc", "trtr_auc", "area under the ROC curve".into()),
                 ("tstr_accuracy", "trtr_accuracy", "accuracy".into()),
                 ("tstr_f1", "trtr_f1", format!("F1 of {class}")),
             ],
-            _ => &[
+            _ => vec![
                 (
                     "tstr_auc",
                     "trtr_auc",
@@ -476,7 +476,7 @@ impl Evaluation<'_> {
             let meaning = format!(
                 "{what} on {where_} of boosted trees learnt from the synthetic table{sampled}"
             );
-            told.of(name, column, value, &meaning);
+            told.of(*name, column, value, &meaning);
         }
         for ((_, name, what), value) in names.iter().zip(real.0) {
             let meaning = match &self.tables.holdout {
@@ -487,7 +487,7 @@ impl Evaluation<'_> {
                 None => "NULL: write holdout => (SELECT ...), rows that no model has learnt from"
                     .to_string(),
             };
-            told.of(name, column, value, &meaning);
+            told.of(*name, column, value, &meaning);
         }
         Ok(())
     }
@@ -508,7 +508,8 @@ impl Evaluation<'_> {
         let scale = Scale::of(real);
         let train = scale.rows(&part(real, compared, 6));
         let points = scale.rows(&part(synthetic, at_most, 7));
-        let search = |points, others| nearest(points, others, self.threads, self.stop);
+        let search =
+            |points: &Points, others: &Points| nearest(points, others, self.threads, self.stop);
         let mut to_train = match of {
             Of::HeldOut => Vec::new(),
             _ => search(&points, &train)?,

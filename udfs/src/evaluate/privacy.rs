@@ -105,8 +105,8 @@ impl Points {
         let row = |at: usize| &self.values[at * self.width..][..self.width];
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_unstable_by(|a, b| {
-            let differ = row(*a).iter().zip(row(*b)).map(|(x, y)| x.total_cmp(y));
-            differ.into_iter().find(|o| o.is_ne()).unwrap_or(a.cmp(b))
+            let mut differ = row(*a).iter().zip(row(*b)).map(|(x, y)| x.total_cmp(y));
+            differ.find(|o| o.is_ne()).unwrap_or(a.cmp(b))
         });
         let mut tiles = Vec::with_capacity(order.len().div_ceil(LANES) * self.width);
         for rows in order.chunks(LANES) {
