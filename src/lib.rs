@@ -5,6 +5,7 @@
 pub mod load;
 mod packed;
 pub mod plan;
+pub mod report;
 mod seedbed;
 pub mod session;
 pub mod sql;

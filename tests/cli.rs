@@ -377,6 +377,57 @@ fn functions() {
 }
 
 #[test]
+fn a_report_is_one_page_that_needs_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (real, drawn, page) = (path("real.csv"), path("drawn.csv"), path("report.html"));
+    let table = |shift: u8| {
+        format!(
+            "SELECT value AS \"x<y\", DATE '2020-01-01' + CAST(value % 50 AS INT) AS day, \
+             CASE WHEN value % 9 = 0 THEN NULL ELSE 'k' || (value % 5 + {shift}) END AS kind FROM generate_series(1, 60)"
+        )
+    };
+    result(&["-c", &table(0), "-o", &real]);
+    result(&["-c", &table(1), "-o", &drawn]);
+    let args = [
+        "report",
+        &real,
+        &drawn,
+        "--holdout",
+        &drawn,
+        "--target",
+        "kind",
+        "-q",
+        "-o",
+        &page,
+    ];
+    assert_eq!(result(&args), "");
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"));
+    for there in [
+        "x&lt;y",
+        "2020-02-19",
+        "(missing)",
+        "tstr_auc",
+        "dcr_share",
+        "prefers-color-scheme: dark",
+    ] {
+        assert!(html.contains(there), "{there}");
+    }
+    for gone in ["<script", "http:", "https:", "x<y", "NaN", "inf"] {
+        assert!(!html.contains(gone), "{gone}");
+    }
+    result(&[&args[..], &["--threads", "1"]].concat());
+    assert!(std::fs::read_to_string(&page).unwrap() == html);
+    let (code, error) = failure(&["report", &real, &drawn]);
+    assert_eq!(code, 2);
+    assert!(error.contains("-o report.html"), "{error}");
+    let (code, error) = failure(&["report", &real, "drawn.txt", "-o", &page]);
+    assert_eq!(code, 1);
+    assert!(error.contains("drawn"), "{error}");
+}
+
+#[test]
 fn the_reference_is_as_the_functions_say() {
     let said = result(&["functions", "--markdown"]);
     let written = std::fs::read_to_string("docs/functions.md").unwrap();

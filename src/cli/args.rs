@@ -14,6 +14,8 @@ Examples:
   seedbed run prepare.sql --db work            what it makes stays in the directory work
   seedbed -c \"FROM t\" --format csv -o t.csv    a result as a file
   seedbed functions standard_scale             what a function does
+  seedbed report train.parquet synthetic.parquet -o report.html
+                                               how good synthetic rows are, to look at
 
 Exit codes: 0 all went well, 1 a statement failed, 2 wrong usage, 130 cancelled.";
 
@@ -102,6 +104,24 @@ pub enum Action {
         /// Prints the reference of all of Seedbed's functions in Markdown
         #[arg(long, conflicts_with = "name")]
         markdown: bool,
+    },
+    /// Writes a page on how good synthetic rows are, to the file that -o names
+    Report {
+        /// The rows that were learnt from: a file, or a table of --db
+        #[arg(value_name = "REAL")]
+        real: String,
+
+        /// The synthetic rows
+        #[arg(value_name = "SYNTHETIC")]
+        synthetic: String,
+
+        /// Real rows that were not learnt from, to judge models and privacy by
+        #[arg(long, value_name = "FILE")]
+        holdout: Option<String>,
+
+        /// The column that models are to predict
+        #[arg(long, value_name = "COLUMN")]
+        target: Option<String>,
     },
 }
 

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use seedbed::Options;
+use seedbed::report::Request;
 
 use args::{Action, Cli, Flags};
 use output::{Format, Output};
@@ -47,7 +48,7 @@ fn start(cli: Cli) -> Result<u8, u8> {
     if !cli.commands.is_empty() && cli.action.is_some() {
         return Err(usage("-c SQL runs alone, without a subcommand"));
     }
-    let flags = cli.flags;
+    let mut flags = cli.flags;
     let talk = Talk {
         quiet: flags.quiet,
         timing: flags.timing,
@@ -72,6 +73,28 @@ fn start(cli: Cli) -> Result<u8, u8> {
                     tell(&format!("error: {message}"));
                     Err(FAILED)
                 }
+            }
+        }
+        Some(Action::Report {
+            real,
+            synthetic,
+            holdout,
+            target,
+        }) => {
+            let Some(path) = flags.output.take() else {
+                return Err(usage("a report is a file: name it with -o report.html"));
+            };
+            let request = Request {
+                real,
+                synthetic,
+                holdout,
+                target,
+            };
+            let mut session = open(&flags, talk)?;
+            match session.report(request, &path) {
+                Ok(()) => Ok(0),
+                Err(Stop::Cancelled) => Err(CANCELLED),
+                Err(_) => Err(FAILED),
             }
         }
         Some(Action::Run { files, define }) => {

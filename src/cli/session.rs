@@ -8,14 +8,15 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use futures::StreamExt;
+use seedbed::report::{self, Request};
 use seedbed::{Answer, Options, Seedbed, Statement};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::errors::{self, Source};
-use super::output::Output;
 use super::output::values::counted;
+use super::output::{self, Output};
 use super::progress::{Bar, duration};
 use super::style;
 
@@ -211,6 +212,54 @@ impl Session {
             output.end()?;
             Ok(ended)
         })
+    }
+
+    /// Writes a report, which appears under its name only when complete.
+    pub fn report(&mut self, request: Request, path: &Path) -> Result<(), Stop> {
+        let started = Instant::now();
+        let mut bar = Bar::new(self.talk.quiet);
+        let progress = self.seedbed.progress();
+        let mut interrupts = self.interrupts.clone();
+        let seedbed = self.seedbed.clone();
+        let work = self
+            .runtime
+            .spawn(async move { report::html(&seedbed, request).await });
+        let page = self.runtime.block_on(async {
+            let mut ticks = tokio::time::interval(TICK);
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    biased;
+                    changed = interrupts.changed() => if changed.is_ok() {
+                        work.abort();
+                        break Err(Failure::Cancelled);
+                    },
+                    done = &mut work => break match done {
+                        Ok(page) => page.map_err(Failure::from),
+                        Err(error) => Err(exec_datafusion_err!("the report broke off: {error}").into()),
+                    },
+                    _ = ticks.tick() => bar.tick(&progress),
+                }
+            }
+        });
+        bar.end();
+        self.show_notices();
+        let written = page.and_then(|page| output::write_whole(path, &page).map_err(Failure::from));
+        match written {
+            Ok(()) => {
+                self.say(&format!("{} is written", path.display()));
+                self.show_end(&Ended::Done(String::new()), started.elapsed());
+                Ok(())
+            }
+            Err(Failure::Cancelled) => {
+                self.say("cancelled");
+                Err(Stop::Cancelled)
+            }
+            Err(Failure::Error(error)) => {
+                tell(&format!("error: {}", error.find_root().message()));
+                Err(Stop::Failed)
+            }
+        }
     }
 
     /// Runs a statement of our own and gives its rows; for lists and completion.

@@ -27,7 +27,7 @@ pub use walk::FasterWindows;
 use datafusion::common::{Result, internal_err};
 
 /// The input of a node or an operator that has one.
-fn one_input<T>(of: &str, mut inputs: Vec<T>) -> Result<T> {
+pub(crate) fn one_input<T>(of: &str, mut inputs: Vec<T>) -> Result<T> {
     match (inputs.pop(), inputs.is_empty()) {
         (Some(input), true) => Ok(input),
         _ => internal_err!("{of} takes one input"),

@@ -216,7 +216,7 @@ impl Relations {
                 options.push(constant(arg, context).map_err(|e| {
                     e.context(format!("{}: {} must be a constant", spec.name, param.name))
                 })?);
-            } else {
+            } else if param.default.is_none() || !is_null(&arg) {
                 let plan = context.plan(table_argument(spec, param.name, arg)?)?;
                 let name = format!("{}_{}_{}", spec.name, param.name, self.env.fresh());
                 tables.push((quoted(&name), plan));
@@ -419,6 +419,11 @@ fn derived(query: Query) -> TableFactor {
         alias: None,
         sample: None,
     }
+}
+
+/// Whether an argument is left out.
+fn is_null(arg: &SqlExpr) -> bool {
+    matches!(arg, SqlExpr::Value(value) if value.value == Value::Null)
 }
 
 /// A table argument: a subquery, or a table's name.

@@ -12,6 +12,7 @@ pub mod augment;
 pub mod bigquery;
 pub mod clean;
 pub mod encode;
+pub mod evaluate;
 pub mod fitted;
 pub mod inspect;
 pub mod learn;

@@ -356,6 +356,20 @@ fn cannot_write(path: &Path, error: &io::Error) -> DataFusionError {
     DataFusionError::Execution(format!("cannot write {}: {error}", path.display()))
 }
 
+/// Writes a file, which appears under its name only when complete.
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let explained = |error: io::Error| cannot_write(path, &error);
+    let (mut file, temporary) = open(path).map_err(explained)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.flush())
+        .map_err(explained)?;
+    if let Some(temporary) = temporary {
+        let persisted = temporary.persist(real_path(path));
+        persisted.map_err(|error| explained(error.error))?;
+    }
+    Ok(())
+}
+
 /// A file beside `path` that takes its name when it is complete. A pipe or a device is opened as it
 /// is: renaming over `/dev/null` would replace it.
 fn open(path: &Path) -> io::Result<(File, Option<NamedTempFile>)> {

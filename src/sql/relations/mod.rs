@@ -10,11 +10,14 @@ mod batches;
 mod borderline_smote;
 mod by_column;
 mod clean_names;
+mod compare_histograms;
+mod compared;
 mod complete;
 mod correlations;
 mod deduplicate;
 mod drift;
 mod edited_nearest_neighbours;
+mod evaluate_synthesis;
 mod expect;
 mod fuzzy_duplicates;
 mod impute_knn;
@@ -52,10 +55,12 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(batches::Batches),
         Arc::new(borderline_smote::BorderlineSmote),
         Arc::new(clean_names::CleanNames),
+        Arc::new(compare_histograms::CompareHistograms),
         Arc::new(correlations::Correlations),
         Arc::new(deduplicate::Deduplicate),
         Arc::new(drift::Drift),
         Arc::new(edited_nearest_neighbours::EditedNearestNeighbours),
+        Arc::new(evaluate_synthesis::EvaluateSynthesis),
         Arc::new(expect::Expect),
         Arc::new(impute_knn::ImputeKnn),
         Arc::new(fuzzy_duplicates::FuzzyDuplicates),

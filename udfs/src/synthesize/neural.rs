@@ -288,7 +288,7 @@ fn mapping(
     conditions: &Conditions,
 ) -> Result<Mapping> {
     let old_codec = Codec::load(file)?;
-    let old_heads = Heads::new(&old_codec, usize::MAX)?;
+    let old_heads = Heads::new(&old_codec);
     let old_conditions = match kind.conditional() {
         true => Conditions::load(&old_codec, &old_heads, file)?,
         false => Conditions::none(),

@@ -453,7 +453,7 @@ mod tests {
         let given = Options::parse("test", &codec::options(), &[]).unwrap();
         let data = Data::new(&batch.schema(), &[batch]).unwrap();
         let codec = Codec::fit(&data, &given).unwrap();
-        let heads = Heads::new(&codec, 10).unwrap();
+        let heads = Heads::new(&codec);
         let encoded = codec.encode(data.rows(), 0).unwrap();
         let config = Config {
             embedding: 3,

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use datafusion_common::{Result, plan_err};
 use rayon::prelude::*;
 
 use super::NO_CONDITION;

@@ -379,7 +379,7 @@ fn cells_of_one_column_and_value_are_the_same() {
     let options = parse_options(kind("ctgan").unwrap().as_ref(), &[]).unwrap();
     let data = Data::new(&batch.schema(), &[batch]).unwrap();
     let codec = Codec::fit(&data, &options).unwrap();
-    let heads = Heads::new(&codec, 500).unwrap();
+    let heads = Heads::new(&codec);
     let encoded = codec.encode(data.rows(), 0).unwrap();
     let conditions = Conditions::fit(&codec, &heads, &encoded);
     let kind = crate::synthesize::ctgan::CtganKind;
