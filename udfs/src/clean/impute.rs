@@ -335,7 +335,8 @@ where
     let floats: &PrimitiveArray<T> = array.as_primitive();
     let values = floats.values();
     let is_nan = |x: T::Native| -> bool { Into::<f64>::into(x).is_nan() };
-    let nan = values.iter().any(|x| is_nan(*x));
+    // without a way out in the middle, so that many are looked at at once
+    let nan = values.iter().fold(false, |nan, x| nan | is_nan(*x));
     if floats.null_count() == 0 && !nan {
         return Ok(Arc::clone(array));
     }
@@ -356,6 +357,33 @@ where
                 .collect(),
         };
         return Ok(Arc::new(PrimitiveArray::<T>::new(filled.into(), None)));
+    }
+    if let Groups::Each(index) = groups {
+        let fills = fills.as_primitive::<T>();
+        let nulls = floats.nulls().filter(|n| n.null_count() > 0);
+        let missing = |row: usize| is_nan(values[row]) || nulls.is_some_and(|n| n.is_null(row));
+        let has_fill = |row: usize| {
+            let group = index[row] as usize;
+            group < fills.len() && fills.is_valid(group)
+        };
+        let mut unfilled = false;
+        let filled: Vec<T::Native> = (0..values.len())
+            .map(|row| {
+                if !missing(row) {
+                    return values[row];
+                }
+                if !has_fill(row) {
+                    unfilled = true;
+                    return values[row];
+                }
+                fills.value(index[row] as usize)
+            })
+            .collect();
+        let there = unfilled.then(|| {
+            let there = |row| !missing(row) || has_fill(row);
+            NullBuffer::new(BooleanBuffer::collect_bool(values.len(), there))
+        });
+        return Ok(Arc::new(PrimitiveArray::<T>::new(filled.into(), there)));
     }
     let present = BooleanBuffer::collect_bool(values.len(), |i| !is_nan(values[i]));
     let present = NullBuffer::new(present);

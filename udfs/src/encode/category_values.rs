@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, ListArray, PrimitiveArray, StructArray,
 };
-use arrow::buffer::ScalarBuffer;
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, ScalarValue, internal_err};
 
@@ -170,6 +170,30 @@ impl<T: ArrowPrimitiveType> Known<T> {
             && let Some(row) = codes.iter().position(|c| *c == UNKNOWN)
         {
             return unknown(spec, array, row, "handle_unknown => 'null'");
+        }
+        if let Groups::One = groups {
+            let values = match known.first() {
+                Some(Some(known)) => known.values.as_ref(),
+                _ => &[],
+            };
+            // what is no category has a code beyond them
+            let encoded: Vec<T::Native> = codes
+                .iter()
+                .map(|code| values.get(*code as usize).copied().unwrap_or_default())
+                .collect();
+            let least_null = match on_unknown {
+                Unknown::Zero => MISSING,
+                Unknown::Null | Unknown::Error => UNKNOWN,
+            };
+            let nulls = codes
+                .iter()
+                .fold(false, |null, code| null | (*code >= least_null))
+                .then(|| {
+                    let there = |i: usize| codes[i] < least_null;
+                    NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), there))
+                });
+            let encoded = PrimitiveArray::<T>::try_new(encoded.into(), nulls)?;
+            return Ok(Arc::new(encoded));
         }
         let other = (on_unknown == Unknown::Zero).then(T::Native::default);
         let encoded = codes

@@ -3,11 +3,12 @@
 use arrow::array::ArrayRef;
 use datafusion_common::{Result, internal_err};
 
-use super::State;
 use super::counts::Counts;
 use super::extreme::Extreme;
 use super::moments::Moments;
+use super::numbers::{Numbers, Runs, with_runs};
 use super::quantiles::Quantiles;
+use super::{State, update_runs};
 
 /// One of the states.
 #[derive(Debug)]
@@ -36,6 +37,24 @@ macro_rules! each {
 impl State for AnyState {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
         each!(self, state => state.update(values), Ok(()))
+    }
+
+    fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
+        let runs = Runs::of(groups, states.len());
+        match states.first() {
+            None | Some(Self::Nothing) => Ok(()),
+            Some(Self::Moments(_) | Self::Quantiles(_)) => {
+                with_runs(&runs, &values[0], |group, floats| {
+                    match &mut states[group] {
+                        Self::Moments(state) => state.add(floats),
+                        Self::Quantiles(state) => state.add(floats),
+                        _ => return internal_err!("groups have states of different functions"),
+                    }
+                    Ok(())
+                })
+            }
+            Some(Self::Counts(_) | Self::Extreme(_)) => update_runs(states, runs, values),
+        }
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {

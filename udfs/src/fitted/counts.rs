@@ -11,7 +11,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, PrimitiveArray,
     StringArray, StringViewArray, UInt32Array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal128Type, DurationMicrosecondType,
@@ -22,6 +22,7 @@ use arrow::datatypes::{
     UInt32Type, UInt64Type,
 };
 use datafusion_common::{Result, exec_err, internal_err, plan_err};
+use rayon::slice::ParallelSliceMut;
 
 use super::numbers::{Reader, of_group};
 use super::quantiles::{of_order_key, order_key};
@@ -362,7 +363,19 @@ impl Values {
         Ok(())
     }
 
-    fn absorb(&mut self, other: Self) -> Result<()> {
+    /// How many values there are.
+    fn len(&self) -> usize {
+        match self {
+            Self::Small(table) => table.len(),
+            Self::Wide(table) => table.len(),
+            Self::Text { short, long, .. } => short.len() + long.len(),
+        }
+    }
+
+    fn absorb(&mut self, mut other: Self) -> Result<()> {
+        if self.len() < other.len() {
+            std::mem::swap(self, &mut other);
+        }
         match (self, other) {
             (Self::Small(a), Self::Small(b)) => a.absorb(&b),
             (Self::Wide(a), Self::Wide(b)) => a.absorb(&b),
@@ -449,28 +462,51 @@ impl Counts {
                     counts,
                 ))
             }
-            Values::Text { short, long, .. } => {
-                let short: Vec<_> = short
-                    .iter()
-                    .map(|(view, n)| (view.to_le_bytes(), n))
-                    .collect();
-                let mut entries: Vec<(&[u8], u64)> = short
-                    .iter()
-                    .map(|(view, n)| (&view[4..4 + usize::from(view[0])], *n))
-                    .chain(long.iter().map(|(text, n)| (text.as_ref(), *n)))
-                    .collect();
-                entries.sort_unstable();
-                let texts = entries
-                    .iter()
-                    .map(|(text, _)| std::str::from_utf8(text).map(Some))
-                    .collect::<Result<StringArray, _>>();
-                match texts {
-                    Ok(texts) => Ok((Arc::new(texts), entries.iter().map(|(_, n)| *n).collect())),
-                    Err(e) => exec_err!("a category is not UTF-8: {e}"),
-                }
-            }
+            Values::Text { short, long, .. } => sorted_texts(short, long),
         }
     }
+}
+
+/// A short text's view as a number of the order of texts: its bytes, the first one highest, and then its length.
+fn text_key(view: u128) -> u128 {
+    (view >> 32).swap_bytes() | u128::from(view as u32)
+}
+
+/// Texts in ascending order and the number of each.
+fn sorted_texts(
+    short: &Table<u128>,
+    long: &HashMap<Box<[u8]>, u64, FastState>,
+) -> Result<(ArrayRef, Vec<u64>)> {
+    let mut short: Vec<_> = short.iter().map(|(v, n)| (text_key(v), n)).collect();
+    short.par_sort_unstable();
+    let mut long: Vec<_> = long.iter().map(|(text, n)| (text.as_ref(), *n)).collect();
+    long.par_sort_unstable();
+    let mut bytes = Vec::new();
+    let mut ends = vec![0];
+    let mut numbers = Vec::with_capacity(short.len() + long.len());
+    let mut add = |text: &[u8], n: u64| {
+        bytes.extend_from_slice(text);
+        numbers.push(n);
+        match i32::try_from(bytes.len()) {
+            Ok(end) => ends.push(end),
+            Err(_) => return exec_err!("the categories have more than 2 GB of text"),
+        }
+        Ok(())
+    };
+    let mut long = long.into_iter().peekable();
+    for (key, n) in short {
+        let text = key.to_be_bytes();
+        let text = &text[..usize::from(text[15])];
+        while let Some((before, n)) = long.next_if(|(l, _)| *l < text) {
+            add(before, n)?;
+        }
+        add(text, n)?;
+    }
+    for (text, n) in long {
+        add(text, n)?;
+    }
+    let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), bytes.into(), None)?;
+    Ok((Arc::new(texts), numbers))
 }
 
 impl State for Counts {
@@ -619,11 +655,7 @@ impl Numbering {
     /// Takes up in an empty numbering what [`Self::encode`] wrote; `None` if it is something else.
     pub fn read(&mut self, input: &mut Reader<'_>) -> Option<()> {
         read(&mut self.numbers.values, input)?;
-        self.next = match &self.numbers.values {
-            Values::Small(table) => table.len(),
-            Values::Wide(table) => table.len(),
-            Values::Text { short, long, .. } => short.len() + long.len(),
-        } as u64;
+        self.next = self.numbers.values.len() as u64;
         Some(())
     }
 

@@ -45,20 +45,7 @@ pub trait State: Debug + Send + Sync + Sized + 'static {
 
     /// Takes rows of many groups: row `i` belongs to `states[groups[i]]`.
     fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
-        let numbers::Runs { order, runs } = numbers::Runs::of(groups, states.len());
-        let order = UInt32Array::from(order);
-        let values = values
-            .iter()
-            .map(|v| take(v, &order, None))
-            .collect::<Result<Vec<_>, _>>()?;
-        for (group, rows) in runs {
-            let rows: Vec<ArrayRef> = values
-                .iter()
-                .map(|v| v.slice(rows.start, rows.len()))
-                .collect();
-            states[group].update(&rows)?;
-        }
-        Ok(())
+        update_runs(states, numbers::Runs::of(groups, states.len()), values)
     }
 
     /// Takes what another state has gathered.
@@ -72,6 +59,27 @@ pub trait State: Debug + Send + Sync + Sized + 'static {
 
     /// Bytes held, the state itself included.
     fn size(&self) -> usize;
+}
+
+/// Takes rows that are brought together by group.
+fn update_runs<S: State>(
+    states: &mut [S],
+    numbers::Runs { order, runs }: numbers::Runs,
+    values: &[ArrayRef],
+) -> Result<()> {
+    let order = UInt32Array::from(order);
+    let values = values
+        .iter()
+        .map(|v| take(v, &order, None))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (group, rows) in runs {
+        let rows: Vec<ArrayRef> = values
+            .iter()
+            .map(|v| v.slice(rows.start, rows.len()))
+            .collect();
+        states[group].update(&rows)?;
+    }
+    Ok(())
 }
 
 /// A function that learns from all rows before it is applied to each.

@@ -46,13 +46,10 @@ impl<N: Numbers> State for N {
 
     fn update_groups(states: &mut [Self], groups: &[usize], values: &[ArrayRef]) -> Result<()> {
         let runs = Runs::of(groups, states.len());
-        let array = &values[0];
-        match array.data_type() {
-            DataType::Float64 => add_runs::<_, Float64Type>(states, &runs, array),
-            DataType::Float32 => add_runs::<_, Float32Type>(states, &runs, array),
-            other => return internal_err!("numbers are gathered of floats, not of {other}"),
-        }
-        Ok(())
+        with_runs(&runs, &values[0], |group, floats| {
+            states[group].add(floats);
+            Ok(())
+        })
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -80,8 +77,24 @@ impl<N: Numbers> State for N {
     }
 }
 
-/// Adds the numbers that are not NULL to the states of their groups.
-fn add_runs<N: Numbers, T>(states: &mut [N], runs: &Runs, array: &ArrayRef)
+/// Hands on each group that occurs and its numbers that are not NULL.
+pub fn with_runs(
+    runs: &Runs,
+    array: &ArrayRef,
+    f: impl FnMut(usize, &[f64]) -> Result<()>,
+) -> Result<()> {
+    match array.data_type() {
+        DataType::Float64 => floats_of_runs::<Float64Type>(runs, array, f),
+        DataType::Float32 => floats_of_runs::<Float32Type>(runs, array, f),
+        other => internal_err!("numbers are gathered of floats, not of {other}"),
+    }
+}
+
+fn floats_of_runs<T>(
+    runs: &Runs,
+    array: &ArrayRef,
+    mut f: impl FnMut(usize, &[f64]) -> Result<()>,
+) -> Result<()>
 where
     T: ArrowPrimitiveType<Native: Into<f64>>,
 {
@@ -99,8 +112,9 @@ where
                 of_group.extend(rows.map(|i| -> f64 { values[i].into() }));
             }
         }
-        states[*group].add(&of_group);
+        f(*group, &of_group)?;
     }
+    Ok(())
 }
 
 /// Hands on the numbers of an array that are not NULL.

@@ -1,10 +1,12 @@
 //! Exact quantiles, by numpy's linear interpolation or as values that were seen.
 //!
-//! Whole numbers within a narrow range are counted in an array, other values in a hash table while the
-//! distinct ones are few, so that the number of rows does not matter; beyond that, further values are kept
-//! as they are. Which value went where depends on the order of the rows, what is read from the whole does not.
+//! Whole numbers within a narrow range are counted in an array. Other values are kept as they are until it shows
+//! whether they repeat; if they do, they are counted in a hash table while the distinct ones are few, so that the
+//! number of rows does not matter. Which value went where depends on the order of the rows, what is read from the
+//! whole does not.
 
 use datafusion_common::Result;
+use rayon::slice::ParallelSliceMut;
 
 use super::numbers::{Numbers, Reader};
 use super::table::Table;
@@ -14,8 +16,14 @@ use crate::spec::Param;
 /// Distinct values that are counted; a table of so many has 2 MiB.
 const COUNTED: usize = 65_536;
 
+/// Rows after which values are counted if at least half of them were there before.
+const FIRST_TRY: usize = 256;
 /// Rows after which almost only new values mean that counting them does not pay.
-const TRIED: u64 = 8192;
+const LAST_TRY: usize = 8192;
+/// Values kept in one piece of memory, so that many are never moved to a larger one.
+const PIECE: usize = 65_536;
+/// Values below which a piece is copied rather than kept as a piece.
+const SMALL_PIECE: usize = 1024;
 /// Values looked at together.
 const CHUNK: usize = 1024;
 /// 1.5 * 2^52: adding and taking it away again rounds to a whole number.
@@ -55,9 +63,85 @@ pub struct Quantiles {
     counted: Table<i64>,
     /// Rows in `counted`.
     rows: u64,
-    /// Values seen after `counted` was full.
-    plain: Vec<i64>,
+    /// Values that are not counted: those seen before it showed that they repeat, or after `counted` was full.
+    plain: Pieces,
+    /// Whether it was tried to count the values, in vain.
+    tried: bool,
     full: bool,
+}
+
+/// Values in pieces of memory.
+#[derive(Debug, Clone, Default)]
+struct Pieces {
+    pieces: Vec<Vec<i64>>,
+    len: usize,
+    /// Values there is memory for.
+    capacity: usize,
+}
+
+impl Pieces {
+    fn of(piece: Vec<i64>) -> Self {
+        Self {
+            len: piece.len(),
+            capacity: piece.capacity(),
+            pieces: vec![piece],
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = i64> {
+        self.pieces.iter().flatten().copied()
+    }
+
+    /// Takes values, as many as there are.
+    fn extend(&mut self, mut values: impl ExactSizeIterator<Item = i64>) {
+        self.len += values.len();
+        while values.len() > 0 {
+            let room = match self.pieces.last() {
+                Some(piece) => PIECE.saturating_sub(piece.len()),
+                None => 0,
+            };
+            if room == 0 {
+                // the first one grows, since there may be few values
+                let size = if self.pieces.is_empty() { 0 } else { PIECE };
+                self.pieces.push(Vec::with_capacity(size));
+                self.capacity += size;
+                continue;
+            }
+            if let Some(piece) = self.pieces.last_mut() {
+                let before = piece.capacity();
+                piece.extend(values.by_ref().take(room));
+                self.capacity += piece.capacity() - before;
+            }
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        for piece in other.pieces {
+            if piece.len() < SMALL_PIECE && !self.pieces.is_empty() {
+                self.extend(piece.into_iter());
+            } else {
+                self.len += piece.len();
+                self.capacity += piece.capacity();
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    /// All values as one piece.
+    fn joined(mut self) -> Vec<i64> {
+        if self.pieces.len() < 2 {
+            return self.pieces.pop().unwrap_or_default();
+        }
+        let mut all = Vec::with_capacity(self.len);
+        for piece in self.pieces {
+            all.extend_from_slice(&piece);
+        }
+        all
+    }
+
+    fn bytes(&self) -> usize {
+        8 * self.capacity + size_of::<Vec<i64>>() * self.pieces.capacity()
+    }
 }
 
 /// How often each whole number of a range was seen.
@@ -72,6 +156,12 @@ impl Whole {
     /// Takes the values if all are whole numbers and the range, as wide as it then is, is worth its memory.
     fn add(&mut self, values: &[f64]) -> bool {
         const LANES: usize = 8;
+        if values
+            .first()
+            .is_some_and(|x| (x + ROUNDER) - ROUNDER != *x)
+        {
+            return false;
+        }
         let mut low = [f64::INFINITY; LANES];
         let mut high = [f64::NEG_INFINITY; LANES];
         let mut whole = [true; LANES];
@@ -164,26 +254,28 @@ impl Quantiles {
     /// [`Self::quantiles`] by a method.
     pub fn quantiles_by(&mut self, fractions: &[f64], method: Method) -> Option<Vec<f64>> {
         let counted = self.whole.rows + self.rows;
-        if counted == 0 && self.plain.is_empty() {
+        if counted == 0 && self.plain.len == 0 {
             return None;
         }
-        if self.plain.is_empty() {
+        if self.plain.len == 0 {
             return Some(of_counted(&self.sorted(), counted, fractions, method));
         }
-        if counted <= self.plain.len() as u64 {
+        if counted <= self.plain.len as u64 {
             self.expand();
             return Some(of_plain(&mut self.plain, fractions, method));
         }
         // a full table that stands for many rows: counting all of it is cheaper than writing it out
-        self.plain.sort_unstable();
+        let mut plain = std::mem::take(&mut self.plain).joined();
+        plain.sort_unstable();
         let mut all = self.sorted();
         all.extend(
-            self.plain
+            plain
                 .chunk_by(|a, b| a == b)
                 .map(|run| (run[0], run.len() as u64)),
         );
         all.sort_unstable();
-        let total = counted + self.plain.len() as u64;
+        let total = counted + plain.len() as u64;
+        self.plain = Pieces::of(plain);
         Some(of_counted(&all, total, fractions, method))
     }
 
@@ -195,10 +287,13 @@ impl Quantiles {
             order_key(if x == center { 0.0 } else { (x - center).abs() })
         };
         let mut distances = Self {
-            plain: self.plain.iter().map(|key| distance(*key)).collect(),
             rows: self.whole.rows + self.rows,
             ..Self::default()
         };
+        for piece in &self.plain.pieces {
+            let keys = piece.iter().map(|key| distance(*key));
+            distances.plain.extend(keys);
+        }
         for (key, n) in self.whole.iter().chain(self.counted.iter()) {
             distances.counted.add(distance(key), n);
         }
@@ -207,20 +302,44 @@ impl Quantiles {
 
     /// How many numbers were seen.
     pub fn total(&self) -> u64 {
-        self.whole.rows + self.rows + self.plain.len() as u64
+        self.whole.rows + self.rows + self.plain.len as u64
     }
 
     /// The distinct values in order, and how often each was seen.
     pub fn values(&self) -> Vec<(f64, u64)> {
         let mut sorted = self.sorted();
-        if !self.plain.is_empty() {
-            sorted.extend(self.plain.iter().map(|key| (*key, 1)));
+        if self.plain.len > 0 {
+            sorted.extend(self.plain.iter().map(|key| (key, 1)));
             sorted.sort_unstable();
         }
         sorted
             .chunk_by(|a, b| a.0 == b.0)
             .map(|run| (of_order_key(run[0].0), run.iter().map(|(_, n)| n).sum()))
             .collect()
+    }
+
+    /// The distinct values in order and how often each was seen, without pairs where nearly all are different.
+    pub fn into_distinct(mut self) -> Distinct {
+        if self.whole.rows + self.rows > self.plain.len as u64 {
+            let (values, counts) = self.values().into_iter().unzip();
+            return Distinct {
+                values,
+                counts: Some(counts),
+            };
+        }
+        self.expand();
+        let mut keys = self.plain.joined();
+        keys.par_sort_unstable();
+        let different = keys.windows(2).all(|pair| pair[0] != pair[1]);
+        let counts = (!different).then(|| {
+            let runs = keys.chunk_by(|a, b| a == b);
+            runs.map(|run| run.len() as u64).collect()
+        });
+        keys.dedup();
+        Distinct {
+            values: keys.into_iter().map(of_order_key).collect(),
+            counts,
+        }
     }
 
     /// The counted values in order; a value may come twice.
@@ -249,21 +368,55 @@ impl Quantiles {
     /// Takes numbers that are not all whole ones of a narrow range.
     fn add_reals(&mut self, values: &[f64]) {
         let present = values.iter().filter(|x| !x.is_nan());
-        if self.full {
-            if !values.iter().fold(false, |nan, x| nan | x.is_nan()) {
-                self.plain.extend(values.iter().map(|x| order_key(*x)));
+        if self.counted.is_empty() || self.full {
+            if values.iter().fold(false, |nan, x| nan | x.is_nan()) {
+                let keys: Vec<i64> = present.map(|x| order_key(*x)).collect();
+                self.plain.extend(keys.into_iter());
             } else {
-                self.plain.extend(present.map(|x| order_key(*x)));
+                self.plain.extend(values.iter().map(|x| order_key(*x)));
+            }
+            let enough = if self.tried { LAST_TRY } else { FIRST_TRY };
+            if !self.full && self.plain.len >= enough {
+                self.try_counting();
             }
             return;
         }
         for x in present {
             self.count(order_key(*x), 1);
         }
-        let distinct = self.counted.len();
-        let tried = (TRIED..2 * TRIED).contains(&self.rows);
-        self.full = distinct > COUNTED || (tried && 10 * distinct as u64 > 9 * self.rows);
+        self.full = self.counted.len() > COUNTED;
     }
+
+    /// Counts the plain values if enough of them repeat; gives counting up when there are many that do not.
+    fn try_counting(&mut self) {
+        let floats: Vec<f64> = self.plain.iter().map(of_order_key).collect();
+        if self.whole.add(&floats) {
+            self.plain = Pieces::default();
+            return;
+        }
+        let rows = self.plain.len;
+        let mut table = Table::default();
+        for key in self.plain.iter() {
+            table.add(key, 1);
+        }
+        let distinct = table.len();
+        let last = rows >= LAST_TRY;
+        self.tried = true;
+        self.full = last && 10 * distinct > 9 * rows;
+        if distinct <= COUNTED && !self.full && (last || 2 * distinct <= rows) {
+            self.counted = table;
+            self.rows = rows as u64;
+            self.plain = Pieces::default();
+        }
+    }
+}
+
+/// Distinct values in order.
+#[derive(Debug, Default)]
+pub struct Distinct {
+    pub values: Vec<f64>,
+    /// How often each was seen; `None`: once.
+    pub counts: Option<Vec<u64>>,
 }
 
 /// The two neighbours of the place of a quantile among `n` sorted values, and how far it is between them.
@@ -321,10 +474,10 @@ fn of_counted(sorted: &[(i64, u64)], total: u64, fractions: &[f64], method: Meth
         .collect()
 }
 
-fn of_plain(values: &mut [i64], fractions: &[f64], method: Method) -> Vec<f64> {
+fn of_plain(values: &mut Pieces, fractions: &[f64], method: Method) -> Vec<f64> {
     let places: Vec<_> = fractions
         .iter()
-        .map(|fraction| place(values.len() as u64, *fraction, method))
+        .map(|fraction| place(values.len as u64, *fraction, method))
         .collect();
     let mut ranks: Vec<usize> = places
         .iter()
@@ -332,14 +485,76 @@ fn of_plain(values: &mut [i64], fractions: &[f64], method: Method) -> Vec<f64> {
         .collect();
     ranks.sort_unstable();
     ranks.dedup();
-    select(values, 0, &ranks);
+    let chosen = if values.len <= PIECE {
+        let mut joined = std::mem::take(values).joined();
+        select(&mut joined, 0, &ranks);
+        let chosen = ranks.iter().map(|rank| joined[*rank]).collect();
+        *values = Pieces::of(joined);
+        chosen
+    } else {
+        select_many(&values.pieces, &ranks)
+    };
+    let value = |rank: u64| {
+        let at = ranks.partition_point(|r| (*r as u64) < rank);
+        of_order_key(chosen[at])
+    };
     places
         .iter()
-        .map(|(lower, upper, t)| {
-            let value = |rank: u64| of_order_key(values[rank as usize]);
-            between(value(*lower), value(*upper), *t)
-        })
+        .map(|(lower, upper, t)| between(value(*lower), value(*upper), *t))
         .collect()
+}
+
+/// Slots of equal width among which many values are counted.
+const SLOTS: usize = 65_536;
+
+/// The values of some ranks, in order: values are counted by slots, and only those of a slot that has a rank are looked
+/// at closely.
+fn select_many(pieces: &[Vec<i64>], ranks: &[usize]) -> Vec<i64> {
+    let mut low = i64::MAX;
+    let mut high = i64::MIN;
+    for piece in pieces {
+        low = piece.iter().fold(low, |low, key| low.min(*key));
+        high = piece.iter().fold(high, |high, key| high.max(*key));
+    }
+    let range = high.abs_diff(low);
+    let shift = (u64::BITS - range.leading_zeros()).saturating_sub(SLOTS.trailing_zeros());
+    let slot = |key: i64| (key.abs_diff(low) >> shift) as usize;
+    let mut counts = vec![0usize; SLOTS];
+    for piece in pieces {
+        for key in piece {
+            counts[slot(*key)] += 1;
+        }
+    }
+    // the slots that have a rank: the first rank in each, how many values are below it, and a place for its values
+    let mut wanted = Vec::new();
+    let mut place_of = vec![0u32; SLOTS];
+    let mut below = 0;
+    let mut next = 0;
+    for (slot, count) in counts.iter().enumerate() {
+        let first = next;
+        while next < ranks.len() && ranks[next] < below + count {
+            next += 1;
+        }
+        if first < next {
+            wanted.push((first..next, below, Vec::with_capacity(*count)));
+            place_of[slot] = wanted.len() as u32;
+        }
+        below += count;
+    }
+    for piece in pieces {
+        for key in piece {
+            let place = place_of[slot(*key)] as usize;
+            if place > 0 {
+                wanted[place - 1].2.push(*key);
+            }
+        }
+    }
+    let mut chosen = Vec::with_capacity(ranks.len());
+    for (of_ranks, below, mut keys) in wanted {
+        select(&mut keys, below, &ranks[of_ranks.clone()]);
+        chosen.extend(ranks[of_ranks].iter().map(|rank| keys[rank - below]));
+    }
+    chosen
 }
 
 /// Brings the values of some ranks to their places; `values` begin at rank `first`.
@@ -362,7 +577,7 @@ impl Numbers for Quantiles {
     }
 
     fn absorb(&mut self, mut other: Self) {
-        if self.rows + self.whole.rows == 0 && self.plain.is_empty() {
+        if self.rows + self.whole.rows == 0 && self.plain.len == 0 {
             *self = other;
             return;
         }
@@ -387,19 +602,16 @@ impl Numbers for Quantiles {
                 self.count(key, n);
             }
         }
-        if self.plain.is_empty() {
-            self.plain = other.plain;
-        } else {
-            self.plain.extend(other.plain);
-        }
+        self.plain.absorb(other.plain);
+        self.tried |= other.tried;
         self.full |= other.full || self.counted.len() > COUNTED;
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.full));
+        out.push(u8::from(self.full) | u8::from(self.tried) << 1);
         self.counted.write(out);
         let whole = self.whole.iter().count();
-        out.reserve(16 + 12 * whole + 8 * self.plain.len());
+        out.reserve(16 + 12 * whole + 8 * self.plain.len);
         out.extend((whole as u64).to_le_bytes());
         for (x, n) in (self.whole.low..)
             .zip(&self.whole.counts)
@@ -408,15 +620,17 @@ impl Numbers for Quantiles {
             out.extend(x.to_le_bytes());
             out.extend(n.to_le_bytes());
         }
-        out.extend((self.plain.len() as u64).to_le_bytes());
-        for key in &self.plain {
-            out.extend(key.to_le_bytes());
+        out.extend((self.plain.len as u64).to_le_bytes());
+        for piece in &self.plain.pieces {
+            out.extend(piece.iter().flat_map(|key| key.to_le_bytes()));
         }
     }
 
     fn read(bytes: &mut Reader<'_>) -> Option<Self> {
+        let flags = bytes.u8()?;
         let mut state = Self {
-            full: bytes.u8()? != 0,
+            full: flags & 1 != 0,
+            tried: flags & 2 != 0,
             ..Self::default()
         };
         for _ in 0..bytes.u64()? {
@@ -446,13 +660,16 @@ impl Numbers for Quantiles {
         }
         let plain = bytes.length()?.checked_mul(8)?;
         let (plain, _) = bytes.bytes(plain)?.as_chunks::<8>();
-        state.plain = plain.iter().map(|key| i64::from_le_bytes(*key)).collect();
+        let plain: Vec<i64> = plain.iter().map(|key| i64::from_le_bytes(*key)).collect();
+        if !plain.is_empty() {
+            state.plain = Pieces::of(plain);
+        }
         Some(state)
     }
 
     fn bytes(&self) -> usize {
         let whole = 8 * self.whole.counts.capacity();
-        size_of::<Self>() + whole + self.counted.bytes() + 8 * self.plain.capacity()
+        size_of::<Self>() + whole + self.counted.bytes() + self.plain.bytes()
     }
 }
 
@@ -515,10 +732,8 @@ mod tests {
             whole.quantiles_by(&fractions, Method::InvertedCdf),
             expected
         );
-        let mut plain = Quantiles {
-            plain: [4.0, 1.0, -3.0, 2.0, 5.0, 3.0].map(order_key).to_vec(),
-            ..Quantiles::default()
-        };
+        let mut plain = Quantiles::default();
+        plain.add_reals(&[4.0, 1.0, -3.0, 2.0, 5.0, 3.0]);
         assert_eq!(
             plain.quantiles_by(&fractions, Method::InvertedCdf),
             expected

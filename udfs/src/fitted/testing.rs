@@ -12,7 +12,9 @@ use arrow::datatypes::{DataType, Field, Fields, Float64Type, Schema};
 use datafusion_common::ScalarValue;
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::function::AccumulatorArgs;
-use datafusion_expr::{Accumulator, ColumnarValue, EmitTo, GroupsAccumulator, ScalarFunctionArgs};
+use datafusion_expr::{
+    Accumulator, AggregateUDF, ColumnarValue, EmitTo, GroupsAccumulator, ScalarFunctionArgs,
+};
 
 use super::numbers::Numbers;
 use super::{Bound, Fitted, FittedUdf, State};
@@ -101,6 +103,7 @@ struct Call {
     bound: Bound,
     types: Vec<DataType>,
     params: Fields,
+    udaf: AggregateUDF,
 }
 
 impl Call {
@@ -109,10 +112,12 @@ impl Call {
         let types: Vec<_> = args.iter().map(|a| a.data_type().clone()).collect();
         let types = coerce(&bound, &types).expect("right types");
         let params = bound.params(&types).expect("parameters");
+        let udaf = bound.fit_udaf(types.clone());
         let call = Self {
             bound,
             types,
             params,
+            udaf,
         };
         let args = call.cast(args);
         (call, args)
@@ -144,14 +149,12 @@ impl Call {
     }
 
     fn accumulator(&self) -> Box<dyn Accumulator> {
-        let udaf = self.bound.fit_udaf(self.types.clone());
-        self.with(|args| udaf.accumulator(args))
+        self.with(|args| self.udaf.accumulator(args))
             .expect("an accumulator")
     }
 
     fn groups(&self) -> Box<dyn GroupsAccumulator> {
-        let udaf = self.bound.fit_udaf(self.types.clone());
-        self.with(|args| udaf.create_groups_accumulator(args))
+        self.with(|args| self.udaf.create_groups_accumulator(args))
             .expect("an accumulator")
     }
 
@@ -182,8 +185,15 @@ impl Call {
             }
             assert_eq!(of(merged.evaluate().expect("parameters")), whole);
         }
-        let mut grouped = self.groups();
         let zeros = vec![0; rows];
+        let mut written = self.groups();
+        let rows_as_states = written.convert_to_state(args, None).expect("states");
+        written
+            .merge_batch(&rows_as_states, &zeros, 1)
+            .expect("a merge");
+        let written = written.evaluate(EmitTo::All).expect("parameters");
+        assert!(rows == 0 || written.as_struct() == &whole);
+        let mut grouped = self.groups();
         grouped
             .update_batch(args, &zeros, None, 1)
             .expect("an update");

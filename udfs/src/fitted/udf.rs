@@ -4,14 +4,15 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, LargeBinaryArray, LargeBinaryBuilder, ListArray,
-    StructArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, LargeBinaryArray, ListArray, StructArray, UInt32Array,
+    new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::{concat, filter, take};
+use arrow::compute::{cast, concat, filter, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::row::{RowConverter, SortField};
 use datafusion_common::utils::proxy::VecAllocExt;
@@ -26,7 +27,9 @@ use datafusion_expr::{
     Volatility, WindowUDF, WindowUDFImpl,
 };
 
+use super::counts::{Lookup, MISSING, UNKNOWN};
 use super::{Fitted, Groups, State};
+use crate::arrays::is_text;
 use crate::options::{Options, display};
 use crate::spec::Spec;
 use crate::sql::{Arg, Bind, case, literal, null};
@@ -144,6 +147,7 @@ impl Bound {
             bound: self.clone(),
             signature: Signature::exact(types.clone(), Volatility::Immutable),
             types,
+            handed: Arc::default(),
         })
     }
 
@@ -268,6 +272,8 @@ trait States: Debug + Send + Sync {
     -> Result<()>;
     fn merge(&mut self, encoded: &ArrayRef, groups: Option<&[usize]>, total: usize) -> Result<()>;
     fn encode(&mut self, emit: EmitTo) -> Result<ArrayRef>;
+    fn absorb(&mut self, other: Box<dyn States>) -> Result<()>;
+    fn any(self: Box<Self>) -> Box<dyn Any>;
     fn finish(&mut self, emit: EmitTo) -> Result<StructArray>;
     fn size(&self) -> usize;
     fn fresh(&self) -> Box<dyn States>;
@@ -350,14 +356,36 @@ impl<F: Fitted> States for TypedStates<F> {
 
     fn encode(&mut self, emit: EmitTo) -> Result<ArrayRef> {
         let states = self.take(emit);
-        let mut out = LargeBinaryBuilder::new();
         let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(states.len() + 1);
+        ends.push(0);
         for state in states {
-            bytes.clear();
             state.encode(&mut bytes)?;
-            out.append_value(&bytes);
+            ends.push(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
         }
-        Ok(Arc::new(out.finish()))
+        let offsets = OffsetBuffer::new(ends.into());
+        Ok(Arc::new(LargeBinaryArray::try_new(
+            offsets,
+            bytes.into(),
+            None,
+        )?))
+    }
+
+    /// Takes the states of other rows of the same groups.
+    fn absorb(&mut self, other: Box<dyn States>) -> Result<()> {
+        let Ok(other) = other.any().downcast::<Self>() else {
+            return internal_err!("states of different functions are merged");
+        };
+        self.grow(other.states.len())?;
+        for (state, other) in self.states.iter_mut().zip(other.states) {
+            state.merge(other)?;
+        }
+        self.bytes = self.states.iter().map(State::size).sum();
+        Ok(())
+    }
+
+    fn any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 
     fn finish(&mut self, emit: EmitTo) -> Result<StructArray> {
@@ -488,12 +516,54 @@ impl PartitionEvaluator for Evaluator {
 }
 
 /// The aggregate that fits.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Fit {
     name: String,
     bound: Bound,
     signature: Signature,
     types: Vec<DataType>,
+    handed: Arc<Handed>,
+}
+
+impl PartialEq for Fit {
+    fn eq(&self, other: &Self) -> bool {
+        self.bound == other.bound && self.types == other.types
+    }
+}
+
+impl Eq for Fit {}
+
+impl Hash for Fit {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bound.hash(state);
+        self.types.hash(state);
+    }
+}
+
+/// States without groups on their way from the accumulators of parts of the rows to the one of all rows. They are of
+/// one process, so that what may be many values is not written out and read again: what goes through the plan is a
+/// number.
+#[derive(Debug, Default)]
+struct Handed {
+    states: Mutex<HashMap<i64, Box<dyn States>>>,
+    last: AtomicI64,
+}
+
+impl Handed {
+    fn give(&self, states: Box<dyn States>) -> i64 {
+        let number = self.last.fetch_add(1, Ordering::Relaxed);
+        let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(number, states);
+        number
+    }
+
+    fn take(&self, number: i64) -> Result<Box<dyn States>> {
+        let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.remove(&number) {
+            Some(states) => Ok(states),
+            None => internal_err!("the states of number {number} were taken before"),
+        }
+    }
 }
 
 impl AggregateUDFImpl for Fit {
@@ -512,6 +582,7 @@ impl AggregateUDFImpl for Fit {
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(FitAccumulator {
             states: self.bound.fitted.states(&self.types)?,
+            handed: Arc::clone(&self.handed),
         }))
     }
 
@@ -541,6 +612,7 @@ impl AggregateUDFImpl for Fit {
 #[derive(Debug)]
 struct FitAccumulator {
     states: Box<dyn States>,
+    handed: Arc<Handed>,
 }
 
 impl Accumulator for FitAccumulator {
@@ -549,13 +621,22 @@ impl Accumulator for FitAccumulator {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.states.merge(&states[0], None, 1)
+        let encoded: &LargeBinaryArray = states[0].as_binary();
+        for bytes in encoded.iter().flatten() {
+            let Ok(number) = bytes.try_into() else {
+                return internal_err!("{} bytes are no number of states", bytes.len());
+            };
+            let states = self.handed.take(i64::from_le_bytes(number))?;
+            self.states.absorb(states)?;
+        }
+        Ok(())
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.states.update_nothing()?;
-        let encoded = self.states.encode(EmitTo::All)?;
-        Ok(vec![ScalarValue::try_from_array(&encoded, 0)?])
+        let fresh = self.states.fresh();
+        let number = self.handed.give(std::mem::replace(&mut self.states, fresh));
+        let number = number.to_le_bytes().to_vec();
+        Ok(vec![ScalarValue::LargeBinary(Some(number))])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -914,9 +995,90 @@ pub struct GroupIndex {
 }
 
 #[derive(Debug)]
-struct GroupTable {
-    converter: Mutex<RowConverter>,
-    index: HashMap<Box<[u8]>, u32>,
+enum GroupTable {
+    /// Of one key whose values are looked up, and the group of NULL.
+    Values {
+        known: Lookup,
+        null: u32,
+        unseen: u32,
+    },
+    Rows {
+        converter: Mutex<RowConverter>,
+        index: HashMap<Box<[u8]>, u32>,
+    },
+}
+
+impl GroupTable {
+    fn of(keys: &StructArray) -> Result<Self> {
+        if let [key] = keys.columns() {
+            let key = match key.as_any_dictionary_opt() {
+                Some(dictionary) => cast(key, dictionary.values().data_type())?,
+                None => Arc::clone(key),
+            };
+            let text = is_text(key.data_type()) && key.data_type() != &DataType::Null;
+            // floats that are the same to the look-up may be different groups
+            if text || key.data_type().is_integer() {
+                let unseen = u32::try_from(key.len()).unwrap_or(u32::MAX);
+                let groups: Vec<u32> = (0..unseen).collect();
+                let null = (0..unseen).find(|i| key.is_null(*i as usize));
+                return Ok(Self::Values {
+                    known: Lookup::new(&key, &groups)?,
+                    null: null.unwrap_or(unseen),
+                    unseen,
+                });
+            }
+        }
+        let fields = keys
+            .columns()
+            .iter()
+            .map(|c| SortField::new(c.data_type().clone()))
+            .collect();
+        let converter = RowConverter::new(fields)?;
+        let rows = converter.convert_columns(keys.columns())?;
+        let index = rows
+            .iter()
+            .zip(0u32..)
+            .map(|(row, i)| (row.as_ref().into(), i))
+            .collect();
+        Ok(Self::Rows {
+            converter: Mutex::new(converter),
+            index,
+        })
+    }
+
+    /// The group of each row.
+    fn index(&self, keys: &[ArrayRef]) -> Result<UInt32Array> {
+        let groups: Vec<u32> = match (self, keys) {
+            (
+                Self::Values {
+                    known,
+                    null,
+                    unseen,
+                },
+                [key],
+            ) => {
+                let mut groups = known.codes(key)?;
+                for group in &mut groups {
+                    *group = match *group {
+                        MISSING => *null,
+                        UNKNOWN => *unseen,
+                        known => known,
+                    };
+                }
+                groups
+            }
+            (Self::Rows { converter, index }, keys) => {
+                let converter = converter.lock().unwrap_or_else(PoisonError::into_inner);
+                let rows = converter.convert_columns(keys)?;
+                let unseen = u32::try_from(index.len()).unwrap_or(u32::MAX);
+                rows.iter()
+                    .map(|row| index.get(row.as_ref()).copied().unwrap_or(unseen))
+                    .collect()
+            }
+            (Self::Values { .. }, _) => return internal_err!("group_index: one key is expected"),
+        };
+        Ok(groups.into())
+    }
 }
 
 impl GroupIndex {
@@ -938,22 +1100,7 @@ impl GroupIndex {
         let Some(keys) = group_keys(fits) else {
             return exec_err!("group_index: the fits have no keys");
         };
-        let fields = keys
-            .columns()
-            .iter()
-            .map(|c| SortField::new(c.data_type().clone()))
-            .collect();
-        let converter = RowConverter::new(fields)?;
-        let rows = converter.convert_columns(keys.columns())?;
-        let index = rows
-            .iter()
-            .zip(0u32..)
-            .map(|(row, i)| (row.as_ref().into(), i))
-            .collect();
-        let table = Arc::new(GroupTable {
-            converter: Mutex::new(converter),
-            index,
-        });
+        let table = Arc::new(GroupTable::of(&keys)?);
         *seen = Some((Arc::clone(fits), Arc::clone(&table)));
         Ok(table)
     }
@@ -1002,17 +1149,7 @@ impl ScalarUDFImpl for GroupIndex {
             .iter()
             .map(|k| k.to_array(args.number_rows))
             .collect::<Result<Vec<_>>>()?;
-        let rows = table
-            .converter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .convert_columns(&keys)?;
-        let unseen = u32::try_from(table.index.len()).unwrap_or(u32::MAX);
-        let index: UInt32Array = rows
-            .iter()
-            .map(|row| table.index.get(row.as_ref()).copied().unwrap_or(unseen))
-            .collect::<Vec<_>>()
-            .into();
+        let index = table.index(&keys)?;
         Ok(ColumnarValue::Array(Arc::new(index)))
     }
 }

@@ -1,12 +1,15 @@
 //! `power_transform`: to a distribution as near to the normal one as a power gets.
 
+use std::ops::Range;
+
 use arrow::array::{ArrayRef, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, exec_err};
+use rayon::prelude::*;
 
 use crate::arrays::{float_type, only};
 use crate::fitted::numbers::{map_floats, read_params, with_floats, write_params};
-use crate::fitted::quantiles::Quantiles;
+use crate::fitted::quantiles::{Distinct, Quantiles};
 use crate::fitted::{Fitted, Groups};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -109,23 +112,19 @@ impl Fitted for PowerTransform {
         let rows = states
             .into_iter()
             .map(|state| {
-                let mut values = state.values();
-                if let Some((x, _)) = values.first() {
-                    self.method.check(*x)?;
+                let mut sample = Sample::new(state.into_distinct());
+                if let Some(x) = sample.least {
+                    self.method.check(x)?;
                 }
-                values.retain(|(x, _)| x.is_finite());
-                if values.is_empty() {
+                if sample.values.is_empty() {
                     return Ok(None);
                 }
-                let lambda = lambda(self.method, &values);
+                let [lambda, mean, deviation] =
+                    most_likely(self.method, &mut sample, self.standardize);
                 if !self.standardize {
                     return Ok(Some([lambda, 0.0, 1.0]));
                 }
-                for (x, _) in &mut values {
-                    *x = self.method.apply(*x, lambda);
-                }
-                let (mean, deviation) = moments(&values);
-                let scale = if is_constant(&values, mean, deviation) {
+                let scale = if sample.is_constant(mean, deviation) {
                     1.0
                 } else {
                     deviation
@@ -258,40 +257,122 @@ fn unpower(power: f64, lambda: f64) -> f64 {
     }
 }
 
-/// Mean and standard deviation of values with counts.
-fn moments(values: &[(f64, u64)]) -> (f64, f64) {
-    let count: f64 = values.iter().map(|(_, n)| *n as f64).sum();
-    let largest = values.iter().fold(0.0, |m: f64, (x, _)| m.max(x.abs()));
-    if largest == 0.0 {
-        return (0.0, 0.0);
+/// The finite values of a column.
+struct Sample {
+    /// The distinct ones in order, later what became of them.
+    values: Vec<f64>,
+    counts: Option<Vec<u64>>,
+    count: f64,
+    /// The least value, be it finite or not.
+    least: Option<f64>,
+}
+
+/// Values that are added up at once; the sums of so many are added in order.
+const BLOCK: usize = 65_536;
+
+impl Sample {
+    fn new(of: Distinct) -> Self {
+        let Distinct {
+            mut values,
+            mut counts,
+        } = of;
+        let least = values.first().copied();
+        let from = values.partition_point(|x| *x == f64::NEG_INFINITY);
+        let to = values.partition_point(|x| *x < f64::INFINITY).max(from);
+        values.truncate(to);
+        values.drain(..from);
+        if let Some(counts) = &mut counts {
+            counts.truncate(to);
+            counts.drain(..from);
+        }
+        let count = match &counts {
+            None => values.len() as f64,
+            Some(counts) => counts.iter().map(|n| *n as f64).sum(),
+        };
+        Self {
+            values,
+            counts,
+            count,
+            least,
+        }
     }
-    // by a power of two, which is exact, so that no square is beyond the floats
-    let unit = largest.log2().floor().clamp(-1022.0, 1023.0).exp2();
-    let average = |f: &dyn Fn(f64) -> f64| {
-        let sum: f64 = values.iter().map(|(x, n)| f(x / unit) * *n as f64).sum();
-        sum / count
+
+    /// How often the value of a place was seen.
+    #[inline]
+    fn weight(&self, at: usize) -> f64 {
+        self.counts.as_ref().map_or(1.0, |counts| counts[at] as f64)
+    }
+
+    /// The mean of what a function gives of the values.
+    fn average(&self, f: impl Fn(f64) -> f64 + Sync) -> f64 {
+        let sums: Vec<f64> = (0..self.values.len().div_ceil(BLOCK))
+            .into_par_iter()
+            .map(|block| {
+                let from = block * BLOCK;
+                let values = self.values[from..].iter().take(BLOCK).enumerate();
+                values.map(|(i, x)| f(*x) * self.weight(from + i)).sum()
+            })
+            .collect();
+        sums.iter().sum::<f64>() / self.count
+    }
+
+    /// Mean and standard deviation.
+    fn moments(&self) -> (f64, f64) {
+        let largest = self.values.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        if largest == 0.0 {
+            return (0.0, 0.0);
+        }
+        let unit = power_of_two(largest);
+        let rough = self.average(|x| x / unit);
+        let mean = rough + self.average(|x| x / unit - rough);
+        let variance = self.average(|x| (x / unit - mean) * (x / unit - mean));
+        (mean * unit, variance.sqrt() * unit)
+    }
+
+    /// Whether the deviation is within what rounding makes of a constant, by scikit-learn's bound.
+    fn is_constant(&self, mean: f64, deviation: f64) -> bool {
+        let slack = self.count * f64::EPSILON;
+        let rounding = mean.abs() * slack;
+        self.values.len() == 1 || deviation * (1.0 - slack).max(0.0).sqrt() <= rounding
+    }
+}
+
+/// The power of two below a number, by which to divide is exact, so that no square is beyond the floats.
+fn power_of_two(largest: f64) -> f64 {
+    largest.log2().floor().clamp(-1022.0, 1023.0).exp2()
+}
+
+/// The most likely power, 1, which changes nothing, for a constant; and mean and deviation of the powers, if they are
+/// wanted. The sample's values are used up.
+fn most_likely(method: Method, sample: &mut Sample, standardize: bool) -> [f64; 3] {
+    let (mean, deviation) = sample.moments();
+    let likelihood = (!sample.is_constant(mean, deviation)).then(|| {
+        let bounds = bounds(method, &sample.values);
+        let in_cells = sample.values.len() > CELLS;
+        let mut likelihood = Likelihood::new(method, sample, in_cells);
+        (lambda(&mut likelihood, bounds), likelihood)
+    });
+    let (lambda, likelihood) = match likelihood {
+        None => (1.0, None),
+        Some((lambda, likelihood)) => (lambda, Some(likelihood)),
     };
-    let rough = average(&|x| x);
-    let mean = rough + average(&|x| x - rough);
-    let variance = average(&|x| (x - mean) * (x - mean));
-    (mean * unit, variance.sqrt() * unit)
-}
-
-/// Whether the deviation is within what rounding makes of a constant, by scikit-learn's bound.
-fn is_constant(values: &[(f64, u64)], mean: f64, deviation: f64) -> bool {
-    let count: f64 = values.iter().map(|(_, n)| *n as f64).sum();
-    let slack = count * f64::EPSILON;
-    values.len() == 1 || deviation * (1.0 - slack).max(0.0).sqrt() <= mean.abs() * slack
-}
-
-/// The most likely power of distinct sorted values; 1, which changes nothing, for a constant.
-fn lambda(method: Method, values: &[(f64, u64)]) -> f64 {
-    let (mean, deviation) = moments(values);
-    if is_constant(values, mean, deviation) {
-        return 1.0;
+    if !standardize {
+        return [lambda, 0.0, 1.0];
     }
-    let (low, high) = bounds(method, values);
-    let mut likelihood = Likelihood::new(method, values);
+    let (mean, deviation) = match likelihood {
+        Some(mut likelihood) if likelihood.in_cells => likelihood.moments(lambda),
+        _ => {
+            for x in &mut sample.values {
+                *x = method.apply(*x, lambda);
+            }
+            sample.moments()
+        }
+    };
+    [lambda, mean, deviation]
+}
+
+/// The most likely power within bounds.
+fn lambda(likelihood: &mut Likelihood, (low, high): (f64, f64)) -> f64 {
     let mut slope = |lambda| likelihood.slope(lambda);
     // the likelihood has one maximum, before which its slope is above 0
     let mut near = 1.0f64.clamp(low, high);
@@ -315,9 +396,9 @@ fn lambda(method: Method, values: &[(f64, u64)]) -> f64 {
 const LIMIT: f64 = 1e15;
 
 /// The powers with which nothing overflows: scipy's for Yeo-Johnson, and for Box-Cox alike.
-fn bounds(method: Method, values: &[(f64, u64)]) -> (f64, f64) {
-    let least = values.first().map_or(0.0, |(x, _)| *x);
-    let largest = values.last().map_or(0.0, |(x, _)| *x);
+fn bounds(method: Method, values: &[f64]) -> (f64, f64) {
+    let least = values.first().copied().unwrap_or(0.0);
+    let largest = values.last().copied().unwrap_or(0.0);
     // half the exponents of floats, so that squares do not overflow either
     let low = 0.5 * (f64::MIN_POSITIVE.ln() - f64::EPSILON.ln());
     let high = 0.5 * (f64::MAX.ln() + f64::EPSILON.ln());
@@ -346,24 +427,93 @@ fn bounds(method: Method, values: &[(f64, u64)]) -> (f64, f64) {
 
 /// The likelihood of powers.
 ///
-/// With `u` the logarithm of x (Box-Cox) or 1 + |x| (Yeo-Johnson), the transform is `(e^(u p) - 1) / p` for
-/// `p = lambda`, below zero `-(e^(u p) - 1) / p` for `p = 2 - lambda`; the log-likelihood is the sum of `u`
-/// (below zero of `-u`) times lambda, less half the count times the logarithm of the transform's variance.
-/// Where all values have one sign, the same is true of `u` less a constant: so values far from zero keep
-/// their digits.
+/// With `u` the logarithm of x (Box-Cox) or 1 + |x| (Yeo-Johnson), the transform is `T(u) = (e^(u p) - 1) / p` for
+/// `p = lambda`, below zero `-T(u)` for `p = 2 - lambda`; the log-likelihood is the sum of `u` (below zero of `-u`) times
+/// lambda, less half the count times the logarithm of the transform's variance. Where all values have one sign, the
+/// same is true of `u` less a constant: so values far from zero keep their digits.
+///
+/// Many values are gathered in narrow cells of `u`. At a distance `d` from the middle `c` of a cell
+/// `T(c + d) = T(c) + e^(c p) E(d)` with `E(d) = (e^(d p) - 1) / p`, a series of powers of `d`, so that the sums of these
+/// powers over the values of a cell are all there is to know of them.
 struct Likelihood {
-    /// The logarithm, how many, and whether below zero.
-    logs: Vec<(f64, f64, bool)>,
+    cells: Vec<Cell>,
+    /// Whether a cell may have several values.
+    in_cells: bool,
+    /// Half a cell's width, at zero and above and below zero.
+    half: [f64; 2],
+    /// What was taken from all logarithms.
+    center: f64,
     count: f64,
     sum: f64,
-    /// The transforms and their derivatives by lambda.
-    transforms: Vec<(f64, f64)>,
+    /// What the cells' transforms are for the lambda looked at.
+    transforms: Vec<Transform>,
+}
+
+/// More distinct values than that are gathered in as many cells of either sign.
+const CELLS: usize = 8192;
+/// The highest power of the distance that is summed: with no safe lambda is what lies beyond above 1e-17 of the whole.
+const POWERS: usize = 9;
+
+/// Values of nearly the same logarithm.
+struct Cell {
+    /// The logarithm in the middle.
+    log: f64,
+    negative: bool,
+    /// The sums of the powers of the distance from the middle, in halves of a cell's width; the first is the count.
+    powers: [f64; POWERS + 1],
+}
+
+/// The sums, over the values of a cell, of what a lambda makes of their distance from the middle.
+#[derive(Clone, Copy)]
+struct Transform {
+    /// The transform in the middle, and its derivative by lambda.
+    middle: (f64, f64),
+    /// Of `E(d)` and its derivative by p, times `e^(c p)`.
+    first: (f64, f64),
+    /// Of the square of the first, and of the product of both.
+    second: (f64, f64),
+}
+
+/// The factors of the sums of powers in those of [`Transform`], for half a cell's width and a power p.
+struct Series([[f64; POWERS + 1]; 4]);
+
+impl Series {
+    fn new(half: f64, p: f64) -> Self {
+        let q = half * p;
+        let mut series = [[0.0; POWERS + 1]; 4];
+        let [first, derived, squared, product] = &mut series;
+        // q^(k - 1) / k! and 2^k; and q^(k - 2) / (k - 1)! and so on, 0 before the first
+        let (mut term, mut double) = (1.0, 2.0);
+        let (mut before, mut two_before) = (0.0, 0.0);
+        let sums = first.iter_mut().zip(derived).zip(squared).zip(product);
+        for (k, (((first, derived), squared), product)) in sums.enumerate().skip(1) {
+            let n = k as f64;
+            *first = half * term;
+            *derived = half * half * (n - 1.0) * before / n;
+            *squared = half * half * (double - 2.0) * before / n;
+            if k > 2 {
+                let factor = 0.5 * (n - 2.0) * (double - 2.0) / (n * (n - 1.0));
+                *product = half * half * half * factor * two_before;
+            }
+            (two_before, before) = (before, term);
+            term *= q / (n + 1.0);
+            double *= 2.0;
+        }
+        Self(series)
+    }
+
+    fn sums(&self, cell: &Cell) -> [f64; 4] {
+        self.0
+            .map(|factors| factors.iter().zip(&cell.powers).map(|(a, b)| a * b).sum())
+    }
 }
 
 impl Likelihood {
-    fn new(method: Method, values: &[(f64, u64)]) -> Self {
-        let middle = values[values.len() / 2].0.abs();
-        let one_sign = values[0].0 >= 0.0 || values[values.len() - 1].0 < 0.0;
+    /// Of the values of a sample, which are overwritten if they are gathered in cells.
+    fn new(method: Method, sample: &mut Sample, in_cells: bool) -> Self {
+        let values = &sample.values;
+        let middle = values[values.len() / 2].abs();
+        let one_sign = values[0] >= 0.0 || values[values.len() - 1] < 0.0;
         let one = if method == Method::BoxCox { 0.0 } else { 1.0 };
         let log = |x: f64| {
             if !one_sign {
@@ -378,40 +528,169 @@ impl Likelihood {
                 x.ln_1p() - middle.ln_1p()
             }
         };
-        let logs: Vec<_> = values
-            .iter()
-            .map(|(x, n)| (log(x.abs()), *n as f64, *x < 0.0))
-            .collect();
-        let signed = |(u, n, negative): &(f64, f64, bool)| if *negative { -u * n } else { u * n };
+        let center = match (one_sign, method) {
+            (false, _) => 0.0,
+            (true, Method::BoxCox) => middle.ln(),
+            (true, Method::YeoJohnson) => middle.ln_1p(),
+        };
+        let below = values.partition_point(|x| *x < 0.0);
+        let mut half = [0.0; 2];
+        let cells: Vec<Cell> = if in_cells {
+            let signed = |x: &mut f64| *x = if *x < 0.0 { -log(x.abs()) } else { log(*x) };
+            sample.values.par_iter_mut().for_each(signed);
+            let mut cells = Vec::with_capacity(2 * CELLS);
+            for (negative, part) in [(true, 0..below), (false, below..sample.values.len())] {
+                if !part.is_empty() {
+                    half[usize::from(negative)] = gather(sample, part, negative, &mut cells);
+                }
+            }
+            cells
+        } else {
+            let cell = |(at, x): (usize, &f64)| {
+                let mut powers = [0.0; POWERS + 1];
+                powers[0] = sample.weight(at);
+                Cell {
+                    log: log(x.abs()),
+                    negative: at < below,
+                    powers,
+                }
+            };
+            values.iter().enumerate().map(cell).collect()
+        };
+        let sum = |cell: &Cell| {
+            let half = half[usize::from(cell.negative)];
+            let sum = cell.log * cell.powers[0] + half * cell.powers[1];
+            if cell.negative { -sum } else { sum }
+        };
         Self {
-            count: logs.iter().map(|(_, n, _)| n).sum(),
-            sum: logs.iter().map(signed).sum(),
-            transforms: Vec::with_capacity(logs.len()),
-            logs,
+            in_cells,
+            half,
+            center,
+            count: sample.count,
+            sum: cells.iter().map(sum).sum(),
+            transforms: Vec::with_capacity(cells.len()),
+            cells,
         }
+    }
+
+    /// Works out the cells' transforms; gives the means of the transform and of its derivative.
+    fn transform(&mut self, lambda: f64) -> (f64, f64) {
+        let power = |negative: bool| if negative { 2.0 - lambda } else { lambda };
+        let series = [false, true].map(|negative| {
+            let half = self.half[usize::from(negative)];
+            Series::new(half, power(negative))
+        });
+        let in_cells = self.in_cells;
+        let transform = |cell: &Cell| {
+            let (u, p) = (cell.log, power(cell.negative));
+            let (f, g) = growth(u * p);
+            // below zero the transform changes its sign, and its derivative does so once more
+            let sign = if cell.negative { -1.0 } else { 1.0 };
+            let middle = (sign * (u * f), u * u * g);
+            if !in_cells {
+                return Transform {
+                    middle,
+                    first: (0.0, 0.0),
+                    second: (0.0, 0.0),
+                };
+            }
+            let [e, derived, squared, product] = series[usize::from(cell.negative)].sums(cell);
+            let grown = (u * p).exp();
+            Transform {
+                middle,
+                first: (sign * grown * e, grown * (u * e + derived)),
+                second: (
+                    grown * grown * squared,
+                    sign * grown * grown * (u * squared + product),
+                ),
+            }
+        };
+        self.transforms.clear();
+        self.transforms.extend(self.cells.iter().map(transform));
+        let counted = || self.transforms.iter().zip(&self.cells);
+        let mean = counted().map(|(t, cell)| t.middle.0 * cell.powers[0] + t.first.0);
+        let slope = counted().map(|(t, cell)| t.middle.1 * cell.powers[0] + t.first.1);
+        (
+            mean.sum::<f64>() / self.count,
+            slope.sum::<f64>() / self.count,
+        )
     }
 
     /// The derivative of the log-likelihood by lambda; 0 where floats do not tell.
     fn slope(&mut self, lambda: f64) -> f64 {
-        self.transforms.clear();
-        let transforms = self.logs.iter().map(|(u, _, negative)| {
-            let p = if *negative { 2.0 - lambda } else { lambda };
-            let (f, g) = growth(u * p);
-            // below zero the transform changes its sign, and its derivative does so once more
-            (if *negative { -u * f } else { u * f }, u * u * g)
-        });
-        self.transforms.extend(transforms);
-        let counted = || self.transforms.iter().zip(&self.logs);
-        let mean = counted().map(|((y, _), (_, n, _))| y * n).sum::<f64>() / self.count;
-        let slope = counted().map(|((_, d), (_, n, _))| d * n).sum::<f64>() / self.count;
+        let (mean, slope) = self.transform(lambda);
         let (mut squares, mut products) = (0.0, 0.0);
-        for ((y, d), (_, n, _)) in counted() {
-            squares += (y - mean) * (y - mean) * n;
-            products += (y - mean) * (d - slope) * n;
+        for (t, cell) in self.transforms.iter().zip(&self.cells) {
+            let (a, b) = (t.middle.0 - mean, t.middle.1 - slope);
+            squares += a * a * cell.powers[0] + (2.0 * a * t.first.0 + t.second.0);
+            products += a * b * cell.powers[0] + (a * t.first.1 + b * t.first.0 + t.second.1);
         }
         let result = self.sum - self.count * (products / squares);
         if result.is_finite() { result } else { 0.0 }
     }
+
+    /// Mean and standard deviation of the transforms.
+    fn moments(&mut self, lambda: f64) -> (f64, f64) {
+        let (mean, _) = self.transform(lambda);
+        let farthest = |m: f64, t: &Transform| m.max((t.middle.0 - mean).abs());
+        let unit = match self.transforms.iter().fold(0.0, farthest) {
+            0.0 => 1.0,
+            farthest => power_of_two(farthest),
+        };
+        let square = |(t, cell): (&Transform, &Cell)| {
+            let a = (t.middle.0 - mean) / unit;
+            a * a * cell.powers[0] + (2.0 * a * (t.first.0 / unit) + t.second.0 / unit / unit)
+        };
+        let squares: f64 = self.transforms.iter().zip(&self.cells).map(square).sum();
+        let deviation = (squares / self.count).max(0.0).sqrt() * unit;
+        let negative = self.cells.iter().all(|cell| cell.negative);
+        let p = if negative { 2.0 - lambda } else { lambda };
+        let shift = power(self.center, p);
+        let grown = (self.center * p).exp();
+        let mean = grown * mean + if negative { -shift } else { shift };
+        (mean, grown * deviation)
+    }
+}
+
+/// Gathers a part of a sample, signed logarithms in order, in cells; gives half a cell's width.
+fn gather(sample: &Sample, part: Range<usize>, negative: bool, cells: &mut Vec<Cell>) -> f64 {
+    let logs = &sample.values[part.clone()];
+    let (low, high) = (logs[0], logs[logs.len() - 1]);
+    let width = (high - low) / CELLS as f64;
+    let half = 0.5 * width;
+    let mut ranges = Vec::with_capacity(CELLS);
+    let mut from = 0;
+    for i in 0..CELLS {
+        let to = if i + 1 == CELLS {
+            logs.len()
+        } else {
+            let bound = low + (i + 1) as f64 * width;
+            from + logs[from..].partition_point(|v| *v < bound)
+        };
+        if from < to {
+            ranges.push((low + (i as f64 + 0.5) * width, from..to));
+        }
+        from = to;
+    }
+    cells.par_extend(ranges.into_par_iter().map(|(middle, range)| {
+        let mut powers = [0.0; POWERS + 1];
+        let scale = if half > 0.0 { 1.0 / half } else { 0.0 };
+        let scale = if negative { -scale } else { scale };
+        for at in range {
+            let distance = (logs[at] - middle) * scale;
+            let mut power = sample.weight(part.start + at);
+            for sum in &mut powers {
+                *sum += power;
+                power *= distance;
+            }
+        }
+        Cell {
+            log: if negative { -middle } else { middle },
+            negative,
+            powers,
+        }
+    }));
+    half
 }
 
 /// `(e^t - 1) / t`, and its derivative `(t e^t - e^t + 1) / t^2`.
@@ -517,10 +796,14 @@ mod tests {
     use arrow::array::{AsArray, Float64Array};
     use arrow::datatypes::Float64Type;
 
-    fn counted(values: &[f64]) -> Vec<(f64, u64)> {
+    fn counted(values: &[f64]) -> Sample {
         let mut state = Quantiles::default();
         state.add(values);
-        state.values()
+        Sample::new(state.into_distinct())
+    }
+
+    fn lambda_of(method: Method, values: &[f64]) -> f64 {
+        most_likely(method, &mut counted(values), false)[0]
     }
 
     /// The log-likelihood by its definition.
@@ -547,7 +830,7 @@ mod tests {
             (Method::YeoJohnson, &negative),
             (Method::BoxCox, &positive),
         ] {
-            let mut fast = Likelihood::new(method, &counted(values));
+            let mut fast = Likelihood::new(method, &mut counted(values), false);
             for lambda in [-2.0, -0.5, 0.0, 1e-3, 0.7, 1.0, 2.0, 3.5] {
                 let h = 1e-5;
                 let likely = |l| likelihood(method, values, l);
@@ -589,12 +872,12 @@ mod tests {
     #[test]
     fn yeo_johnson_mirrors() {
         let values = [0.0, 1.0, 2.5, 7.0, 30.0, 31.0, 100.0];
-        let a = lambda(Method::YeoJohnson, &counted(&values));
+        let a = lambda_of(Method::YeoJohnson, &values);
         let mirrored = values.map(|x| -x);
-        let b = lambda(Method::YeoJohnson, &counted(&mirrored));
+        let b = lambda_of(Method::YeoJohnson, &mirrored);
         assert!((a + b - 2.0).abs() < 1e-11, "{a} and {b}");
         let shifted = values.map(|x| x + 1.0);
-        let c = lambda(Method::BoxCox, &counted(&shifted));
+        let c = lambda_of(Method::BoxCox, &shifted);
         assert!((a - c).abs() < 1e-11, "{a} and {c}");
     }
 
@@ -619,10 +902,10 @@ mod tests {
     #[test]
     fn extreme_units_do_not_matter() {
         let values = [0.5, 1.0, 3.0, -2.0, 8.0];
-        let (mean, deviation) = moments(&counted(&values));
+        let (mean, deviation) = counted(&values).moments();
         for unit in [f64::MIN_POSITIVE, 1e-300, 1e307] {
             let scaled = values.map(|x| x * unit);
-            let (m, d) = moments(&counted(&scaled));
+            let (m, d) = counted(&scaled).moments();
             assert!((m / unit - mean).abs() < 1e-14 && (d / unit - deviation).abs() < 1e-14);
         }
         // too small for a power to change more than the unit
@@ -640,13 +923,13 @@ mod tests {
         for values in [wild, near, tiny, ends, huge] {
             let positive: Vec<f64> = values.iter().map(|x| x.abs() + f64::MIN_POSITIVE).collect();
             for (method, values) in [(Method::YeoJohnson, &values), (Method::BoxCox, &positive)] {
-                let values = counted(values);
-                let lambda = lambda(method, &values);
+                let lambda = lambda_of(method, values);
                 assert!(lambda.is_finite());
                 assert!(
-                    values
+                    counted(values)
+                        .values
                         .iter()
-                        .all(|(x, _)| method.apply(*x, lambda).is_finite())
+                        .all(|x| method.apply(*x, lambda).is_finite())
                 );
             }
         }
@@ -656,10 +939,69 @@ mod tests {
     fn no_order_matters() {
         let values: Vec<f64> = random_floats(1000, 3).iter().map(|x| x.ln_1p()).collect();
         order_independent::<Quantiles, _>(&values, |q| {
-            let mut values = q.values();
-            values.retain(|(x, _)| x.is_finite());
-            lambda(Method::YeoJohnson, &values).to_bits()
+            let mut sample = Sample::new(q.clone().into_distinct());
+            most_likely(Method::YeoJohnson, &mut sample, true).map(f64::to_bits)
         });
+        // so many that they are gathered in cells, some of them more than once
+        let mut values: Vec<f64> = (0..12_000)
+            .map(|i| f64::from(i * 37 % 9001) * 0.01)
+            .collect();
+        values.extend([-3.5, -3.5, -7.25, 0.0]);
+        let whole = most_likely(Method::YeoJohnson, &mut counted(&values), true).map(f64::to_bits);
+        for parts in [2, 5] {
+            let mut merged = Quantiles::default();
+            for part in 0..parts {
+                let mut state = Quantiles::default();
+                let of_part = values.iter().copied().skip(part).step_by(parts);
+                state.add(&of_part.collect::<Vec<_>>());
+                merged.absorb(state);
+            }
+            let mut sample = Sample::new(merged.into_distinct());
+            let again = most_likely(Method::YeoJohnson, &mut sample, true);
+            assert_eq!(again.map(f64::to_bits), whole, "in {parts} parts");
+        }
+    }
+
+    #[test]
+    fn cells_are_as_good_as_single_values() {
+        let mixed: Vec<f64> = (0..10_000)
+            .map(|i| f64::from(i * i % 4799) * 0.02 - 31.0)
+            .collect();
+        let positive: Vec<f64> = mixed.iter().map(|x| x + 31.5).collect();
+        let negative: Vec<f64> = positive.iter().map(|x| -x).collect();
+        let far: Vec<f64> = mixed.iter().map(|x| x + 1e7).collect();
+        for (method, values) in [
+            (Method::YeoJohnson, &mixed),
+            (Method::YeoJohnson, &positive),
+            (Method::YeoJohnson, &negative),
+            (Method::YeoJohnson, &far),
+            (Method::BoxCox, &positive),
+            (Method::BoxCox, &far),
+        ] {
+            let mut single = Likelihood::new(method, &mut counted(values), false);
+            let mut gathered = Likelihood::new(method, &mut counted(values), true);
+            for lambda in [-2.0, -0.5, 0.0, 0.3, 1.0, 2.0, 2.7] {
+                let (a, b) = (single.slope(lambda), gathered.slope(lambda));
+                assert!(
+                    (a - b).abs() <= 1e-11 * single.count * (1.0 + lambda.abs()),
+                    "{a} and {b} at {lambda}"
+                );
+                let (mean, deviation) = gathered.moments(lambda);
+                let mut sample = counted(values);
+                for x in &mut sample.values {
+                    *x = method.apply(*x, lambda);
+                }
+                let (m, d) = sample.moments();
+                assert!(
+                    (mean - m).abs() <= 1e-12 * (d + m.abs()),
+                    "{mean} and {m} at {lambda}"
+                );
+                assert!(
+                    (deviation - d).abs() <= 1e-8 * d + 1e-13 * m.abs(),
+                    "{deviation} and {d} at {lambda}"
+                );
+            }
+        }
     }
 
     #[test]
