@@ -3,6 +3,7 @@
 mod check;
 mod distinct;
 mod fit;
+mod fits;
 mod gan_sample;
 mod neighbours;
 mod sample;
@@ -13,6 +14,7 @@ mod train;
 pub use check::{Check, CheckExec, CheckPlanner, Rule};
 pub use distinct::{Distinct, DistinctExec, DistinctPlanner, StreamDistinct};
 pub use fit::{FITS, LowerFits, fitted, has_fits, is_cheap, nested, prune, substitute};
+pub use fits::{FitsPlanner, HideFits};
 pub use gan_sample::GanSample;
 pub use neighbours::{Neighbours, NeighboursExec, NeighboursPlanner, Role, Search, Task};
 pub use sample::{Sample, SampleExec, SampleTable};

@@ -267,6 +267,8 @@ trait States: Debug + Send + Sync {
     fn update(&mut self, values: &[ArrayRef], groups: Option<&[usize]>, total: usize)
     -> Result<()>;
     fn merge(&mut self, encoded: &ArrayRef, groups: Option<&[usize]>, total: usize) -> Result<()>;
+    /// Of an aggregate without groups.
+    fn encode_one(&mut self) -> Result<Vec<u8>>;
     fn encode(&mut self, emit: EmitTo) -> Result<ArrayRef>;
     fn finish(&mut self, emit: EmitTo) -> Result<StructArray>;
     fn size(&self) -> usize;
@@ -338,14 +340,21 @@ impl<F: Fitted> States for TypedStates<F> {
         let encoded: &LargeBinaryArray = encoded.as_binary();
         for (i, bytes) in encoded.iter().enumerate() {
             let Some(bytes) = bytes else { continue };
-            let mut other = self.fitted.state(&self.types)?;
-            other.decode(bytes)?;
             let group = groups.map_or(0, |g| g[i]);
             self.bytes = self.bytes.saturating_sub(self.states[group].size());
-            self.states[group].merge(other)?;
+            let empty = || self.fitted.state(&self.types);
+            self.states[group].merge_encoded(bytes, empty)?;
             self.bytes += self.states[group].size();
         }
         Ok(())
+    }
+
+    fn encode_one(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for state in self.take(EmitTo::All) {
+            state.encode(&mut bytes)?;
+        }
+        Ok(bytes)
     }
 
     fn encode(&mut self, emit: EmitTo) -> Result<ArrayRef> {
@@ -554,8 +563,10 @@ impl Accumulator for FitAccumulator {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         self.states.update_nothing()?;
-        let encoded = self.states.encode(EmitTo::All)?;
-        Ok(vec![ScalarValue::try_from_array(&encoded, 0)?])
+        // a large state is not to be there twice
+        Ok(vec![ScalarValue::LargeBinary(Some(
+            self.states.encode_one()?,
+        ))])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
