@@ -855,7 +855,7 @@ fn read(values: &mut Values, input: &mut Reader<'_>) -> Option<()> {
             let texts = input.u64()?;
             let more = at_most(texts, input)?;
             room_for(long, more).ok()?;
-            long.reserve(more, input.0.len().saturating_sub(2 * more));
+            long.reserve(more, 0);
             for _ in 0..texts {
                 let (text, n) = read_text(input)?;
                 *long.entry(text, 0) += n;
