@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::config::ParquetOptions;
 use datafusion::common::{
     Column, Result, TableReference, exec_datafusion_err, internal_err, plan_err,
 };
@@ -32,6 +33,25 @@ use crate::sql::relation::{parse_query, plan_query, quoted};
 use crate::sql::transform::{self, Transform};
 use crate::sql::{calls, leakage, model, share};
 use crate::store::Store;
+
+/// What a row group is to have at most before it is compressed.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+
+/// Bytes of a value, those of texts and lists guessed.
+fn width(t: &DataType) -> usize {
+    match t {
+        DataType::FixedSizeList(item, n) => {
+            width(item.data_type()).saturating_mul(usize::try_from(*n).unwrap_or(0))
+        }
+        DataType::FixedSizeBinary(n) => usize::try_from(*n).unwrap_or(0),
+        DataType::Struct(fields) => {
+            let widths = fields.iter().map(|f| width(f.data_type()));
+            widths.fold(0, usize::saturating_add)
+        }
+        DataType::Boolean => 1,
+        other => other.primitive_width().unwrap_or(16),
+    }
+}
 
 /// How a session is opened.
 #[derive(Debug, Clone, Default)]
@@ -341,6 +361,7 @@ impl Seedbed {
     async fn copy(&self, mut copy: CopyTo) -> Result<Answer> {
         let target = copy.output_url.clone();
         copy.input = Arc::new(without_views(Arc::unwrap_or_clone(copy.input))?);
+        self.bound_row_groups(&mut copy);
         let path = Path::new(&target);
         let single = path.extension().is_some() && copy.partition_by.is_empty();
         if !single || target.contains("://") {
@@ -366,6 +387,35 @@ impl Seedbed {
         let rows = total(self.execute(LogicalPlan::Copy(copy)).await?).await?;
         std::fs::rename(&written, path).map_err(refused)?;
         done(format!("COPY {target}: {} rows", rows.unwrap_or(0)))
+    }
+
+    /// Lets a wide table have row groups of fewer rows: whoever writes or reads one holds it in memory. What is
+    /// chosen in OPTIONS or with SET stays.
+    fn bound_row_groups(&self, copy: &mut CopyTo) {
+        const ROWS: &str = "format.max_row_group_size";
+        const DICTIONARY: &str = "format.dictionary_page_size_limit";
+        let state = self.ctx.state_ref();
+        let state = state.read();
+        let set = &state.config_options().execution.parquet;
+        let default = ParquetOptions::default();
+        let chosen = |option: &str| copy.options.contains_key(option);
+        let parquet = copy.file_type.get_ext() == "parquet";
+        if !parquet || chosen(ROWS) || set.max_row_group_size != default.max_row_group_size {
+            return;
+        }
+        let fields = copy.input.schema().fields().iter();
+        let row = fields
+            .map(|f| width(f.data_type()))
+            .fold(0, usize::saturating_add);
+        let rows = (ROW_GROUP_BYTES / row.max(1)).clamp(8192, default.max_row_group_size);
+        // values of 8 bytes of which more than every fourth is another are not worth a dictionary
+        let dictionary = (2 * rows).clamp(1 << 16, default.dictionary_page_size_limit);
+        let unset = set.dictionary_page_size_limit == default.dictionary_page_size_limit;
+        if unset && !chosen(DICTIONARY) {
+            copy.options
+                .insert(DICTIONARY.into(), dictionary.to_string());
+        }
+        copy.options.insert(ROWS.into(), rows.to_string());
     }
 
     async fn create_transform(&self, mut create: Create, text: &str) -> Result<Answer> {

@@ -7,6 +7,7 @@
 //! cheap and gives the same rows; elsewhere a [`Spool`] computes it once. Fitted calls within fitted calls
 //! become windows below windows first.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
@@ -256,13 +257,14 @@ fn outputs(
     calls: &[Expr],
     instead: impl Fn(usize) -> Option<Expr>,
 ) -> Vec<Expr> {
+    let names = calls.iter().map(|c| c.schema_name().to_string());
+    // of calls of one name the first
+    let calls: HashMap<String, usize> = names.zip(0..calls.len()).rev().collect();
     schema
         .iter()
         .map(|(qualifier, field)| {
-            let call = calls
-                .iter()
-                .position(|c| qualifier.is_none() && c.schema_name().to_string() == *field.name());
-            match call.and_then(&instead) {
+            let call = calls.get(field.name()).filter(|_| qualifier.is_none());
+            match call.and_then(|i| instead(*i)) {
                 Some(expr) => expr.alias(field.name()),
                 None => Expr::Column(Column::from((qualifier, field))),
             }

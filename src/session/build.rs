@@ -21,8 +21,8 @@ use seedbed_udfs::spec::Spec;
 use super::{Env, settings};
 use crate::Options;
 use crate::plan::{
-    CheckPlanner, DistinctPlanner, FasterWindows, GanSample, LowerFits, NeighboursPlanner,
-    ShareSpools, SpoolPlanner, StreamDistinct, TablePlanner, Trainer,
+    CheckPlanner, DistinctPlanner, FasterWindows, FitsPlanner, GanSample, HideFits, LowerFits,
+    NeighboursPlanner, ShareSpools, SpoolPlanner, StreamDistinct, TablePlanner, Trainer,
 };
 use crate::sql::relation::{Relations, fold};
 use crate::sql::relations;
@@ -45,10 +45,12 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
                 Arc::new(NeighboursPlanner),
                 Arc::new(TablePlanner),
                 Arc::new(CheckPlanner),
+                Arc::new(FitsPlanner),
             ],
         }))
         .with_analyzer_rule(Arc::new(StreamDistinct))
         .with_analyzer_rule(Arc::new(LowerFits))
+        .with_analyzer_rule(Arc::new(HideFits))
         .with_physical_optimizer_rule(Arc::new(ShareSpools))
         .with_physical_optimizer_rule(Arc::new(FasterWindows))
         .with_relation_planners(vec![Arc::new(Relations::new(

@@ -188,6 +188,8 @@ impl ParquetWriter {
     pub fn new(schema: SchemaRef) -> Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            // a reader of a wide table holds a row group of it
+            .set_max_row_group_bytes(Some(64 << 20))
             .build();
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
         Ok(Self {

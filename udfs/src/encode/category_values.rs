@@ -88,7 +88,7 @@ impl<T: ArrowPrimitiveType> Known<T> {
         let (categories, values): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
         let values: Vec<ArrayRef> = values
             .into_iter()
-            .map(|v| Arc::new(PrimitiveArray::<T>::from_iter_values(v)) as ArrayRef)
+            .map(|v| Arc::new(PrimitiveArray::<T>::new(v.into(), None)) as ArrayRef)
             .collect();
         Ok(vec![
             lists(&listed_type(category), &categories)?,
@@ -116,9 +116,8 @@ impl<T: ArrowPrimitiveType> Known<T> {
                 let Some(values) = values.as_primitive_opt::<T>() else {
                     return internal_err!("{}: values of another type", spec.name);
                 };
-                let codes: Vec<u32> = (0u32..).take(categories.len()).collect();
                 Ok(Some(Self {
-                    lookup: Lookup::new(&categories, &codes)?,
+                    lookup: Lookup::of(&categories, |i| i as u32)?,
                     values: values.values().clone(),
                 }))
             })

@@ -131,9 +131,9 @@ impl<M: Measure> Fitted for Encode<M> {
 
     fn finish(&self, types: &[DataType], states: Vec<Counts>) -> Result<Vec<ArrayRef>> {
         let groups = states
-            .iter()
+            .into_iter()
             .map(|state| {
-                let (values, counts) = state.sorted()?;
+                let (values, counts) = state.into_sorted()?;
                 let total = counts.iter().sum();
                 let measures = counts.iter().map(|n| M::of(*n, total)).collect();
                 Ok((values, measures))

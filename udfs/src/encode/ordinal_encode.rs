@@ -143,7 +143,12 @@ impl Fitted for OrdinalEncode {
         let mut frequent = Vec::with_capacity(states.len());
         let mut infrequent = Vec::with_capacity(states.len());
         for state in states {
-            let (values, counts) = state.sorted()?;
+            let (values, counts) = state.into_sorted()?;
+            if self.min_frequency.is_none() {
+                infrequent.push(values.slice(0, 0));
+                frequent.push(values);
+                continue;
+            }
             let rare = rare(&counts, self.min_frequency, None);
             let is_rare = BooleanArray::from(rare.clone());
             let is_frequent: BooleanArray = rare.iter().map(|r| Some(!r)).collect();
@@ -171,10 +176,11 @@ impl Fitted for OrdinalEncode {
                 let frequent = frequent.value(row);
                 let infrequent = infrequent.value(row);
                 let last = u32::try_from(frequent.len()).unwrap_or(UNKNOWN);
-                let mut codes: Vec<u32> = (0..last).collect();
-                codes.resize(frequent.len() + infrequent.len(), last);
-                let all = concat(&[frequent.as_ref(), infrequent.as_ref()])?;
-                Ok(Some(Lookup::new(&all, &codes)?))
+                let all = match infrequent.is_empty() {
+                    true => frequent,
+                    false => concat(&[frequent.as_ref(), infrequent.as_ref()])?,
+                };
+                Ok(Some(Lookup::of(&all, |i| last.min(i as u32))?))
             })
             .collect()
     }
@@ -300,12 +306,18 @@ pub(crate) fn list_of(item: &DataType) -> DataType {
 
 /// A list a group.
 pub(crate) fn lists(t: &DataType, items: &[ArrayRef]) -> Result<ArrayRef> {
+    let total: usize = items.iter().map(|i| i.len()).sum();
+    if i32::try_from(total).is_err() {
+        return exec_err!(
+            "{total} values were learnt of the categories, and no more than 2^31 fit. Bring them to fewer with hash_bucket(...)"
+        );
+    }
     let offsets = OffsetBuffer::from_lengths(items.iter().map(|i| i.len()));
     let parts: Vec<&dyn Array> = items.iter().map(AsRef::as_ref).collect();
-    let values = if parts.is_empty() {
-        new_empty_array(t)
-    } else {
-        concat(&parts)?
+    let values = match items {
+        [] => new_empty_array(t),
+        [one] => Arc::clone(one),
+        _ => concat(&parts)?,
     };
     let item = Arc::new(Field::new_list_field(t.clone(), true));
     Ok(Arc::new(ListArray::try_new(item, offsets, values, None)?))

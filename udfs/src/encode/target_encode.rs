@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, StructArray, UInt32Array};
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion_common::{Result, internal_err, plan_err};
@@ -13,7 +13,7 @@ use super::ordinal_encode::{list_of, lists, unknown};
 use crate::arrays::{float_type, is_text};
 use crate::fitted::counts::{Lookup, MISSING, Numbering, UNKNOWN, category_type, listed_type};
 use crate::fitted::moments::Moments;
-use crate::fitted::numbers::{Numbers, Reader, of_group, write_lists};
+use crate::fitted::numbers::{Numbers, Reader, of_group};
 use crate::fitted::{Fitted, Groups, State};
 use crate::options::Options;
 use crate::random::key;
@@ -98,11 +98,31 @@ impl Cell {
     }
 }
 
+/// A row of a category that has few.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    category: u32,
+    fold: u8,
+    target: f64,
+}
+
+/// From so many rows on a category gets a cell a fold; below, its rows take less memory.
+const MANY: u8 = 8;
+/// As many rows are kept as they come before those of categories of many are looked for.
+const UNSETTLED: usize = 4096;
+/// A category that has no cells.
+const NO_CELLS: u32 = u32::MAX;
+
 /// The targets of each category, fold by fold, exactly; the last fold is that of rows without a key.
 #[derive(Debug)]
 pub struct Targets {
     folds: usize,
     categories: Numbering,
+    few: Vec<Row>,
+    /// How many rows there may be in `few` before they are looked through.
+    unsettled: usize,
+    /// Of each category its place among those that have cells, or [`NO_CELLS`], as of those beyond the end.
+    places: Vec<u32>,
     cells: Vec<Cell>,
     /// The targets that no cell holds; as many as cells, or none where there are none such.
     reals: Vec<Option<Box<Moments>>>,
@@ -110,12 +130,56 @@ pub struct Targets {
     bytes: usize,
 }
 
+/// A target that a cell holds.
+#[expect(clippy::cast_possible_truncation, reason = "a small whole number")]
+fn whole(target: f64) -> Option<Cell> {
+    let is_whole = target.abs() <= WHOLE && target.fract() == 0.0;
+    is_whole.then(|| Cell {
+        count: 1,
+        sum: target as i64,
+        squares: (target as i64).unsigned_abs().pow(2),
+    })
+}
+
 impl Targets {
-    fn open(&mut self) {
-        self.cells
-            .resize(self.categories.len() * (self.folds + 1), Cell::default());
+    fn width(&self) -> usize {
+        self.folds + 1
+    }
+
+    /// Where the cells of a category begin, if it has any.
+    #[inline]
+    fn start(&self, category: u32) -> Option<usize> {
+        let place = *self.places.get(category as usize)?;
+        (place != NO_CELLS).then(|| place as usize * self.width())
+    }
+
+    /// Gives a category cells, if it has none; gives where they begin.
+    fn open(&mut self, category: u32) -> usize {
+        if let Some(start) = self.start(category) {
+            return start;
+        }
+        let start = self.cells.len();
+        self.places.resize(self.categories.len(), NO_CELLS);
+        // there are fewer places than categories
+        self.places[category as usize] = (start / self.width()) as u32;
+        self.cells.resize(start + self.width(), Cell::default());
         if !self.reals.is_empty() {
             self.reals.resize_with(self.cells.len(), || None);
+        }
+        start
+    }
+
+    fn add(&mut self, row: Row) {
+        match self.start(row.category) {
+            Some(start) => self.add_to_cell(start + usize::from(row.fold), row.target),
+            None => self.few.push(row),
+        }
+    }
+
+    fn add_to_cell(&mut self, cell: usize, target: f64) {
+        match whole(target) {
+            Some(target) => self.cells[cell].add(&target),
+            None => self.real(cell, |m| m.add(&[target])),
         }
     }
 
@@ -133,15 +197,66 @@ impl Targets {
         self.bytes += moments.bytes() - before;
     }
 
+    /// Puts the rows of categories that have many, or cells, into cells.
+    fn settle(&mut self) {
+        let mut rows = vec![0u8; self.categories.len()];
+        for row in &self.few {
+            let rows = &mut rows[row.category as usize];
+            *rows = rows.saturating_add(1);
+        }
+        let few = std::mem::take(&mut self.few);
+        let is_few = |of: &Self, row: &Row| {
+            rows[row.category as usize] < MANY && of.start(row.category).is_none()
+        };
+        let kept = few.iter().filter(|row| is_few(self, row)).count();
+        if kept == few.len() {
+            self.few = few;
+        } else {
+            let mut still = Vec::with_capacity(kept);
+            for row in few {
+                if is_few(self, &row) {
+                    still.push(row);
+                } else {
+                    let start = self.open(row.category);
+                    self.add_to_cell(start + usize::from(row.fold), row.target);
+                }
+            }
+            self.few = still;
+        }
+        // a look costs as much as there are rows and categories
+        let more = self.few.len().max(self.categories.len() / 4);
+        self.unsettled = self.few.len() + more.max(UNSETTLED);
+    }
+
+    fn settle_if_many(&mut self) {
+        if self.few.len() >= self.unsettled {
+            self.settle();
+        }
+    }
+
     fn read(&mut self, input: &mut Reader<'_>) -> Option<()> {
         self.categories.read(input)?;
-        self.open();
-        for cell in &mut self.cells {
-            *cell = Cell {
-                count: input.u64()?,
-                sum: input.u64()?.cast_signed(),
-                squares: input.u64()?,
-            };
+        let categories = u32::try_from(self.categories.len()).ok()?;
+        let width = self.width();
+        let category = |input: &mut Reader<'_>| input.u32().filter(|c| *c < categories);
+        let rows = input.length()?;
+        self.few.reserve_exact(rows.min(input.0.len() / ROW_BYTES));
+        for _ in 0..rows {
+            self.few.push(Row {
+                category: category(input)?,
+                fold: input.u8().filter(|fold| usize::from(*fold) < width)?,
+                target: input.f64()?,
+            });
+        }
+        for _ in 0..input.u64()? {
+            let start = self.open(category(input)?);
+            for cell in &mut self.cells[start..start + width] {
+                *cell = Cell {
+                    count: input.u64()?,
+                    sum: input.u64()?.cast_signed(),
+                    squares: input.u64()?,
+                };
+            }
         }
         for _ in 0..input.u64()? {
             let cell = input.length().filter(|at| *at < self.cells.len())?;
@@ -150,7 +265,60 @@ impl Targets {
         }
         Some(())
     }
+
+    /// Categories that have cells, in the order of these.
+    fn with_cells(&self) -> Vec<u32> {
+        let mut categories = vec![0; self.cells.len() / self.width()];
+        for (category, place) in (0u32..).zip(&self.places) {
+            if let Some(at) = categories.get_mut(*place as usize) {
+                *at = category;
+            }
+        }
+        categories
+    }
 }
+
+impl Targets {
+    /// The statistics of the rows of all categories, and, in `without`, of those of all folds but each.
+    fn all(&self, without: &mut Vec<Option<Stats>>) -> Option<Stats> {
+        let width = self.width();
+        let mut all = vec![Cell::default(); width];
+        for cells in self.cells.chunks(width) {
+            all.iter_mut()
+                .zip(cells)
+                .for_each(|(sum, cell)| sum.add(cell));
+        }
+        let mut reals: Vec<Option<Box<Moments>>> = vec![None; width];
+        for (cell, moments) in self.reals.iter().enumerate() {
+            if let Some(moments) = moments {
+                let sum = reals[cell % width].get_or_insert_default();
+                sum.absorb(moments.as_ref().clone());
+            }
+        }
+        // many at once take less time each
+        let mut waiting = vec![Vec::new(); width];
+        for row in &self.few {
+            let fold = usize::from(row.fold);
+            match whole(row.target) {
+                Some(target) => all[fold].add(&target),
+                None => waiting[fold].push(row.target),
+            }
+            if waiting[fold].len() == UNSETTLED {
+                reals[fold].get_or_insert_default().add(&waiting[fold]);
+                waiting[fold].clear();
+            }
+        }
+        for (sum, targets) in reals.iter_mut().zip(&waiting) {
+            if !targets.is_empty() {
+                sum.get_or_insert_default().add(targets);
+            }
+        }
+        all_and_without_each(&all, &reals, without)
+    }
+}
+
+/// Bytes of an encoded [`Row`].
+const ROW_BYTES: usize = 13;
 
 impl State for Targets {
     fn update(&mut self, values: &[ArrayRef]) -> Result<()> {
@@ -158,7 +326,6 @@ impl State for Targets {
             return internal_err!("target_encode: {} columns", values.len());
         };
         let codes = self.categories.number(x)?;
-        self.open();
         let folds = folds(keys, self.folds)?;
         let y: &Float64Array = y.as_primitive();
         for (row, code) in codes.iter().enumerate() {
@@ -167,47 +334,64 @@ impl State for Targets {
                 continue;
             }
             let fold = folds.of(row).unwrap_or(self.folds);
-            let cell = *code as usize * (self.folds + 1) + fold;
-            if target.abs() <= WHOLE && target.fract() == 0.0 {
-                #[expect(clippy::cast_possible_truncation, reason = "a small whole number")]
-                let target = target as i64;
-                self.cells[cell].add(&Cell {
-                    count: 1,
-                    sum: target,
-                    squares: target.unsigned_abs().pow(2),
-                });
-            } else {
-                self.real(cell, |m| m.add(&[target]));
-            }
+            self.add(Row {
+                category: *code,
+                // there are at most 101
+                fold: fold as u8,
+                target,
+            });
         }
+        self.settle_if_many();
         Ok(())
     }
 
-    fn merge(&mut self, other: Self) -> Result<()> {
-        let (values, numbers) = other.categories.sorted()?;
-        let codes = self.categories.number(&values)?;
-        self.open();
-        let width = self.folds + 1;
+    fn merge(&mut self, mut other: Self) -> Result<()> {
+        if other.categories.len() > self.categories.len() {
+            std::mem::swap(self, &mut other);
+        }
+        let numbers = self.categories.absorb(&other.categories)?;
+        let here = |category: u32| numbers[category as usize];
+        for row in &other.few {
+            self.add(Row {
+                category: here(row.category),
+                ..*row
+            });
+        }
+        let width = self.width();
+        let categories = other.with_cells();
         let mut reals = other.reals;
-        for (code, number) in codes.iter().zip(numbers) {
+        for (place, category) in categories.into_iter().enumerate() {
+            let start = self.open(here(category));
             for fold in 0..width {
-                let to = *code as usize * width + fold;
-                let from = number as usize * width + fold;
+                let (from, to) = (place * width + fold, start + fold);
                 self.cells[to].add(&other.cells[from]);
                 if let Some(moments) = reals.get_mut(from).and_then(Option::take) {
                     self.real(to, |m| m.absorb(*moments));
                 }
             }
         }
+        self.settle_if_many();
         Ok(())
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         self.categories.encode(out)?;
-        for cell in &self.cells {
-            out.extend(cell.count.to_le_bytes());
-            out.extend(cell.sum.to_le_bytes());
-            out.extend(cell.squares.to_le_bytes());
+        out.reserve_exact(32 + self.few.len() * ROW_BYTES + 28 * self.cells.len());
+        out.extend((self.few.len() as u64).to_le_bytes());
+        for row in &self.few {
+            out.extend(row.category.to_le_bytes());
+            out.push(row.fold);
+            out.extend(row.target.to_le_bytes());
+        }
+        let categories = self.with_cells();
+        out.extend((categories.len() as u64).to_le_bytes());
+        for (category, cells) in categories.iter().zip(self.cells.chunks(self.width())) {
+            out.extend(category.to_le_bytes());
+            for cell in cells {
+                out.extend(cell.count.to_le_bytes());
+                out.extend(cell.sum.to_le_bytes());
+                out.extend(cell.squares.to_le_bytes());
+            }
         }
         let reals = self.reals.iter().enumerate();
         let reals = reals.filter_map(|(i, m)| m.as_ref().map(|m| (i, m)));
@@ -229,12 +413,16 @@ impl State for Targets {
         }
     }
 
+    /// With the numbers that it finishes as.
     fn size(&self) -> usize {
         size_of::<Self>()
             + self.categories.size()
+            + self.few.capacity() * size_of::<Row>()
+            + self.places.capacity() * size_of::<u32>()
             + self.cells.capacity() * size_of::<Cell>()
             + self.reals.capacity() * size_of::<Option<Box<Moments>>>()
             + self.bytes
+            + self.categories.len() * self.width() * size_of::<f64>()
     }
 }
 
@@ -305,26 +493,27 @@ impl Stats {
     }
 }
 
-/// Of some rows, cell by cell: the statistics of all of them, and of those of all folds but each.
+/// Of some rows, cell by cell: the statistics of all of them, and, in `without`, of those of all folds but each.
 fn all_and_without_each(
     cells: &[Cell],
     reals: &[Option<Box<Moments>>],
-) -> (Option<Stats>, Vec<Option<Stats>>) {
+    without: &mut Vec<Option<Stats>>,
+) -> Option<Stats> {
     let folds = cells.len() - 1;
+    without.clear();
     if reals.iter().all(Option::is_none) {
         let mut total = Cell::default();
         cells.iter().for_each(|cell| total.add(cell));
-        let without = cells[..folds]
-            .iter()
-            .map(|cell| Stats::of_whole(&total.less(cell)))
-            .collect();
-        return (Stats::of_whole(&total), without);
+        let each = cells[..folds].iter();
+        without.extend(each.map(|cell| Stats::of_whole(&total.less(cell))));
+        return Stats::of_whole(&total);
     }
     let each: Vec<Moments> = cells
         .iter()
-        .zip(reals)
-        .map(|(cell, real)| {
-            let mut moments = real.as_deref().cloned().unwrap_or_default();
+        .enumerate()
+        .map(|(i, cell)| {
+            let real = reals.get(i).and_then(Option::as_deref);
+            let mut moments = real.cloned().unwrap_or_default();
             moments.add_sums(cell.count, cell.sum, cell.squares);
             moments
         })
@@ -335,7 +524,45 @@ fn all_and_without_each(
         others.for_each(|(_, moments)| total.absorb(moments.clone()));
         Stats::of_real(&total)
     };
-    (sum(cells.len()), (0..folds).map(sum).collect())
+    let total = sum(cells.len());
+    without.extend((0..folds).map(|fold| match each[fold].count() {
+        0 => total,
+        _ => sum(fold),
+    }));
+    total
+}
+
+/// The same of a category of few rows; `cells` are empty, and so they are left.
+fn of_few(rows: &[Row], cells: &mut [Cell], without: &mut Vec<Option<Stats>>) -> Option<Stats> {
+    let folds = cells.len() - 1;
+    if let [row] = rows {
+        let one = Some(Stats {
+            count: 1.0,
+            // not the negative zero, which sums do not give
+            mean: row.target + 0.0,
+            variance: 0.0,
+        });
+        without.clear();
+        without.resize(folds, one);
+        if let Some(own) = without.get_mut(usize::from(row.fold)) {
+            *own = None;
+        }
+        return one;
+    }
+    let mut reals: Vec<Option<Box<Moments>>> = Vec::new();
+    for row in rows {
+        let fold = usize::from(row.fold);
+        match whole(row.target) {
+            Some(target) => cells[fold].add(&target),
+            None => {
+                reals.resize_with(cells.len(), || None);
+                reals[fold].get_or_insert_default().add(&[row.target]);
+            }
+        }
+    }
+    let total = all_and_without_each(cells, &reals, without);
+    cells.fill(Cell::default());
+    total
 }
 
 /// How the mean of a category is drawn towards that of all.
@@ -388,11 +615,11 @@ impl Smoothing {
 pub struct Encoding {
     lookup: Lookup,
     /// Of each category.
-    values: Vec<f64>,
+    values: ScalarBuffer<f64>,
     mean: f64,
     /// Of each category and fold.
-    fold_values: Vec<f64>,
-    fold_means: Vec<f64>,
+    fold_values: ScalarBuffer<f64>,
+    fold_means: ScalarBuffer<f64>,
 }
 
 /// `target_encode(x, y, key, smoothing => 'auto', folds => 5, handle_unknown => 'value') OVER (...)`.
@@ -405,52 +632,65 @@ pub struct TargetEncode {
 
 impl TargetEncode {
     /// The parameters of a finished state: the categories, then all that are numbers.
-    fn learnt(&self, state: &Targets) -> Result<(ArrayRef, [Vec<f64>; 4])> {
-        let width = self.folds + 1;
-        let (categories, numbers) = state.categories.sorted()?;
-        let of = |number: u64| {
-            let start = number as usize * width;
-            let reals = state.reals.get(start..start + width);
-            (
-                &state.cells[start..start + width],
-                reals.unwrap_or_default(),
-            )
-        };
-        let mut all = vec![Cell::default(); width];
-        let mut all_reals: Vec<Option<Box<Moments>>> = vec![None; width];
-        let (mut kept, mut kept_numbers) = (Vec::new(), Vec::new());
-        for (at, number) in (0u32..).zip(&numbers) {
-            let (cells, reals) = of(*number);
-            // a value of a dictionary that no row has, or none with a target
-            if cells.iter().all(|c| c.count == 0) && reals.iter().all(Option::is_none) {
-                continue;
-            }
-            kept.push(at);
-            kept_numbers.push(*number);
-            for (sum, cell) in all.iter_mut().zip(cells) {
-                sum.add(cell);
-            }
-            for (sum, real) in all_reals.iter_mut().zip(reals) {
-                if let Some(real) = real {
-                    sum.get_or_insert_default().absorb(real.as_ref().clone());
-                }
-            }
+    fn learnt(&self, mut state: Targets) -> Result<(ArrayRef, [Vec<f64>; 4])> {
+        state.settle();
+        let width = state.width();
+        let mut without = Vec::with_capacity(width);
+        let all = state.all(&mut without);
+        let all_but = without.clone();
+        let Targets {
+            categories,
+            mut few,
+            places,
+            cells,
+            reals,
+            ..
+        } = state;
+        let n = categories.len();
+        let (mut categories, numbers) = categories.into_sorted()?;
+        few.sort_unstable_by_key(|row| row.category);
+        // where the rows of each category end
+        let mut ends = vec![0; n];
+        for (end, row) in (1usize..).zip(&few) {
+            ends[row.category as usize] = end;
         }
-        let (all, all_but) = all_and_without_each(&all, &all_reals);
-        let mean = |stats: &Option<Stats>| stats.map_or(f64::NAN, |s| s.mean);
-        let mut values = Vec::with_capacity(kept.len());
-        let mut fold_values = Vec::with_capacity(kept.len() * self.folds);
+        let rows_of = |category: usize| {
+            let end = ends[category];
+            let rows = few[..end].iter().rev();
+            let rows = rows.take_while(|row| row.category as usize == category);
+            &few[end - rows.count()..end]
+        };
+        let mut kept: Vec<u32> = Vec::with_capacity(n);
+        let mut values = Vec::with_capacity(n);
+        let mut fold_values = Vec::with_capacity(n.saturating_mul(self.folds));
         let value = |category: Option<Stats>, all: &Option<Stats>| {
             all.map_or(f64::NAN, |all| self.smoothing.encode(category, all))
         };
-        for number in kept_numbers {
-            let (cells, reals) = of(number);
-            let (total, without) = all_and_without_each(cells, reals);
+        let mut scratch = vec![Cell::default(); width];
+        for (at, number) in (0u32..).zip(numbers) {
+            let number = number as usize;
+            let place = places.get(number).filter(|place| **place != NO_CELLS);
+            let total = match place {
+                Some(place) => {
+                    let start = *place as usize * width;
+                    let reals = reals.get(start..start + width).unwrap_or_default();
+                    all_and_without_each(&cells[start..start + width], reals, &mut without)
+                }
+                None => of_few(rows_of(number), &mut scratch, &mut without),
+            };
+            // a value of a dictionary that no row has, or none with a target
+            if total.is_none() {
+                continue;
+            }
+            kept.push(at);
             values.push(value(total, &all));
-            let each = without.into_iter().zip(&all_but);
-            fold_values.extend(each.map(|(category, all)| value(category, all)));
+            let each = without.iter().zip(&all_but);
+            fold_values.extend(each.map(|(category, all)| value(*category, all)));
         }
-        let categories = take(&categories, &UInt32Array::from(kept), None)?;
+        if kept.len() < n {
+            categories = take(&categories, &UInt32Array::from(kept), None)?;
+        }
+        let mean = |stats: &Option<Stats>| stats.map_or(f64::NAN, |s| s.mean);
         let fold_means = all_but.iter().map(mean).collect();
         Ok((
             categories,
@@ -520,6 +760,9 @@ impl Fitted for TargetEncode {
         Ok(Targets {
             folds: self.folds,
             categories: Numbering::new(&types[0])?,
+            few: Vec::new(),
+            unsettled: UNSETTLED,
+            places: Vec::new(),
             cells: Vec::new(),
             reals: Vec::new(),
             bytes: 0,
@@ -532,23 +775,23 @@ impl Fitted for TargetEncode {
 
     fn finish(&self, types: &[DataType], states: Vec<Targets>) -> Result<Vec<ArrayRef>> {
         let mut categories = Vec::with_capacity(states.len());
-        let mut numbers: [Vec<Option<Vec<f64>>>; 3] = Default::default();
+        let mut numbers: [Vec<ArrayRef>; 3] = Default::default();
         let mut means = Vec::with_capacity(states.len());
-        for state in &states {
+        for state in states {
             let (of_group, [values, mean, fold_values, fold_means]) = self.learnt(state)?;
             categories.push(of_group);
             means.push(mean.first().copied().filter(|m| !m.is_nan()));
             for (column, list) in numbers.iter_mut().zip([values, fold_values, fold_means]) {
-                column.push(Some(list));
+                column.push(Arc::new(Float64Array::from(list)));
             }
         }
-        let [values, fold_values, fold_means] = numbers.map(write_lists);
+        let [values, fold_values, fold_means] = &numbers;
         Ok(vec![
             lists(&listed_type(&types[0]), &categories)?,
-            values,
+            lists(&DataType::Float64, values)?,
             Arc::new(Float64Array::from(means)),
-            fold_values,
-            fold_means,
+            lists(&DataType::Float64, fold_values)?,
+            lists(&DataType::Float64, fold_means)?,
         ])
     }
 
@@ -567,9 +810,9 @@ impl Fitted for TargetEncode {
         let Some(mean) = mean else {
             return internal_err!("target_encode: no mean");
         };
-        let floats = |list: &ListArray, row: usize| -> Result<Vec<f64>> {
+        let floats = |list: &ListArray, row: usize| -> Result<ScalarBuffer<f64>> {
             match list.value(row).as_primitive_opt::<Float64Type>() {
-                Some(floats) => Ok(floats.values().to_vec()),
+                Some(floats) => Ok(floats.values().clone()),
                 None => internal_err!("target_encode: values of another type"),
             }
         };
@@ -578,10 +821,8 @@ impl Fitted for TargetEncode {
                 if params.is_null(row) || mean.is_null(row) {
                     return Ok(None);
                 }
-                let known = categories.value(row);
-                let codes: Vec<u32> = (0u32..).take(known.len()).collect();
                 Ok(Some(Encoding {
-                    lookup: Lookup::new(&known, &codes)?,
+                    lookup: Lookup::of(&categories.value(row), |i| i as u32)?,
                     values: floats(&numbers[0], row)?,
                     mean: mean.value(row),
                     fold_values: floats(&numbers[1], row)?,
@@ -640,7 +881,7 @@ impl Fitted for TargetEncode {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{BooleanArray, Int64Array, new_null_array};
+    use arrow::array::{BooleanArray, Int64Array, StringViewArray, new_null_array};
     use arrow::compute::cast;
     use datafusion_common::ScalarValue;
 
@@ -785,6 +1026,61 @@ mod tests {
         let numbers = floats([5.0, 5.0, -0.0, 0.0, f64::NAN].map(Some));
         let result = fit_apply::<TargetEncode>(&given[..1], &[numbers, bools, none(5)]);
         assert_floats(&result, &[Some(1.0), Some(1.0), Some(0.5), Some(0.5), None]);
+    }
+
+    /// Categories of few rows and of many, of whole targets and others, whatever comes in which state.
+    #[test]
+    fn few_rows_and_many() {
+        let n = 20_000;
+        let target = |i: usize| match i % 3 {
+            0 => (i % 5) as f64,
+            _ => (i % 11) as f64 / 7.0,
+        };
+        let category = |i: usize| match i % 4 {
+            0 => "many".to_string(),
+            1 => format!("category {}", i % 997),
+            _ => format!("c{}", i * 7919 % 6000),
+        };
+        let rows = |range: std::ops::Range<usize>| -> [ArrayRef; 3] {
+            let x = StringViewArray::from_iter_values(range.clone().map(category));
+            let y: Vec<Option<f64>> = range.clone().map(|i| Some(target(i))).collect();
+            let keys = range.map(|i| (i % 13 > 0).then_some(i as i64));
+            [
+                Arc::new(x),
+                floats(y),
+                Arc::new(Int64Array::from_iter(keys)),
+            ]
+        };
+        let options =
+            Options::new(&SPEC, vec!["auto".into(), 5i64.into(), "value".into()]).expect("options");
+        let fitted = TargetEncode::new(&options).expect("a function");
+        let types = [DataType::Utf8View, DataType::Float64, DataType::Int64];
+        let state = || fitted.state(&types).expect("a state");
+        let update = |state: &mut Targets, range| {
+            state.update(&rows(range)).expect("an update");
+        };
+        let mut whole = state();
+        update(&mut whole, 0..n);
+        whole.settle();
+        assert!(!whole.cells.is_empty() && !whole.few.is_empty());
+        let expected = fitted.finish(&types, vec![whole]).expect("parameters");
+        for step in [700, 9000] {
+            let (mut after, mut before) = (state(), state());
+            for start in (0..n).step_by(step) {
+                let mut part = state();
+                update(&mut part, start..(start + step).min(n));
+                let mut bytes = Vec::new();
+                part.encode(&mut bytes).expect("an encoding");
+                let empty = || fitted.state(&types);
+                after.merge_encoded(&bytes, empty).expect("a merge");
+                part.merge(before).expect("a merge");
+                before = part;
+            }
+            for state in [after, before] {
+                let finished = fitted.finish(&types, vec![state]).expect("parameters");
+                assert_eq!(finished, expected);
+            }
+        }
     }
 
     #[test]

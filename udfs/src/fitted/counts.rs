@@ -4,7 +4,6 @@
 //! Values become keys of a fixed size: numbers and times an integer of the same order, a text of up to 12
 //! bytes its Utf8View. Only longer texts are hashed as bytes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -26,7 +25,8 @@ use rayon::slice::ParallelSliceMut;
 
 use super::numbers::{Reader, of_group};
 use super::quantiles::{of_order_key, order_key};
-use super::table::{FastState, Table};
+use super::table::{Key, Table};
+use super::texts::Texts;
 use super::{Groups, State};
 use crate::arrays::is_text;
 use crate::spec::Spec;
@@ -294,11 +294,39 @@ pub(crate) fn of_small_keys(t: &DataType, keys: &[i64]) -> Result<ArrayRef> {
     }
 }
 
-/// The bytes of a text that its view holds.
+/// Bytes of a text that its view holds.
+const INLINE: usize = 12;
+
+/// Whether a view holds its text.
 #[inline]
-fn inline(view: u128) -> Option<usize> {
-    let length = view as u32 as usize;
-    (length <= 12).then_some(length)
+fn inline(view: u128) -> bool {
+    view as u32 as usize <= INLINE
+}
+
+/// The view of a text of no more than [`INLINE`] bytes.
+#[inline]
+fn view_of(text: &[u8]) -> u128 {
+    let mut view = [0; 16];
+    view[4..4 + text.len()].copy_from_slice(text);
+    u128::from_le_bytes(view) | text.len() as u128
+}
+
+/// A short text's view in the order of texts: the bytes, the first foremost, then how many they are.
+fn text_order([low, high]: [u64; 2]) -> [u64; 2] {
+    let turned = |bytes: u64| u64::from((bytes as u32).swap_bytes());
+    let length = u64::from(low as u32);
+    [
+        turned(low >> 32) << 32 | turned(high),
+        turned(high >> 32) << 32 | length,
+    ]
+}
+
+/// The bytes of a short text from its [`text_order`], and how many they are.
+fn of_text_order([first, last]: [u64; 2]) -> ([u8; INLINE], usize) {
+    let mut bytes = [0; INLINE];
+    bytes[..8].copy_from_slice(&first.to_be_bytes());
+    bytes[8..].copy_from_slice(&last.to_be_bytes()[..4]);
+    (bytes, (last as usize & 0xff).min(INLINE))
 }
 
 /// A number for each value: how often it was seen, or its code.
@@ -306,12 +334,7 @@ fn inline(view: u128) -> Option<usize> {
 enum Values {
     Small(Table<i64>),
     Wide(Table<u128>),
-    Text {
-        short: Table<u128>,
-        long: HashMap<Box<[u8]>, u64, FastState>,
-        /// Bytes of the long texts.
-        bytes: usize,
-    },
+    Text { short: Table<u128>, long: Texts },
 }
 
 impl Values {
@@ -321,8 +344,7 @@ impl Values {
             Some(KeyKind::Wide) => Ok(Self::Wide(Table::default())),
             Some(KeyKind::Text) => Ok(Self::Text {
                 short: Table::default(),
-                long: HashMap::default(),
-                bytes: 0,
+                long: Texts::default(),
             }),
             None => internal_err!("values of {t} are not counted"),
         }
@@ -341,20 +363,15 @@ impl Values {
                     table.add(keys[i], amount(i))
                 });
             }
-            (Self::Text { short, long, bytes }, BatchKeys::Text(array)) => {
+            (Self::Text { short, long }, BatchKeys::Text(array)) => {
+                room_for(long, array.len())?;
                 let views = array.views();
                 for_each_valid(array.len(), array.nulls(), |i| {
                     let n = amount(i);
-                    if inline(views[i]).is_some() {
+                    if inline(views[i]) {
                         short.add(views[i], n);
                     } else {
-                        let text = array.value(i).as_bytes();
-                        if let Some(number) = long.get_mut(text) {
-                            *number += n;
-                        } else {
-                            *bytes += text.len();
-                            long.insert(text.into(), n);
-                        }
+                        *long.entry(array.value(i).as_bytes(), 0) += n;
                     }
                 });
             }
@@ -380,21 +397,17 @@ impl Values {
             (Self::Small(a), Self::Small(b)) => a.absorb(&b),
             (Self::Wide(a), Self::Wide(b)) => a.absorb(&b),
             (
-                Self::Text { short, long, bytes },
+                Self::Text { short, long },
                 Self::Text {
                     short: other_short,
                     long: other_long,
-                    ..
                 },
             ) => {
                 short.absorb(&other_short);
-                long.reserve(other_long.len().saturating_sub(long.len()));
-                for (text, n) in other_long {
-                    let length = text.len();
-                    *long.entry(text).or_insert_with(|| {
-                        *bytes += length;
-                        0
-                    }) += n;
+                room_for(long, other_long.len())?;
+                long.reserve(other_long.len(), other_long.text_bytes());
+                for (text, n) in other_long.iter() {
+                    *long.entry(text, 0) += n;
                 }
             }
             _ => return internal_err!("counts of different types are merged"),
@@ -402,17 +415,34 @@ impl Values {
         Ok(())
     }
 
-    fn bytes(&self) -> usize {
+    fn len(&self) -> usize {
         match self {
-            Self::Small(table) => table.bytes(),
-            Self::Wide(table) => table.bytes(),
-            Self::Text { short, long, bytes } => {
-                // an entry has the box, the number and a control byte; tables are at most 7/8 full
-                let entry = size_of::<(Box<[u8]>, u64)>() + 1;
-                short.bytes() + long.capacity() * 8 / 7 * entry + bytes
-            }
+            Self::Small(table) => table.len(),
+            Self::Wide(table) => table.len(),
+            Self::Text { short, long } => short.len() + long.len(),
         }
     }
+
+    /// Bytes held on the heap, and those that the sorted values take up beside them.
+    fn bytes(&self) -> usize {
+        let (held, sorted) = match self {
+            Self::Small(table) => (table.bytes(), size_of::<u64>()),
+            Self::Wide(table) => (table.bytes(), size_of::<u128>()),
+            Self::Text { short, long } => (
+                short.bytes() + long.bytes() + long.text_bytes(),
+                INLINE + size_of::<u32>(),
+            ),
+        };
+        held + self.len() * (sorted + size_of::<u64>())
+    }
+}
+
+/// An error if so many more texts would be too many.
+fn room_for(long: &Texts, more: usize) -> Result<()> {
+    if long.len() + more > Texts::MOST {
+        return exec_err!("{} categories are too many", long.len() + more);
+    }
+    Ok(())
 }
 
 /// Calls `f` with each row that is not NULL.
@@ -446,13 +476,35 @@ impl Counts {
 
     /// The values seen, in ascending order and of the type [`listed_type`], and how often each was seen.
     pub fn sorted(&self) -> Result<(ArrayRef, Vec<u64>)> {
-        match &self.values {
-            Values::Small(table) => {
-                let (keys, counts): (Vec<_>, Vec<_>) = table.sorted().into_iter().unzip();
+        self.of_entries(match &self.values {
+            Values::Small(table) => Entries::Small(held(table)),
+            Values::Wide(table) => Entries::Wide(held(table)),
+            Values::Text { short, long } => Entries::Text(held(short), long),
+        })
+    }
+
+    /// As [`Self::sorted`], where the values are: of many categories there is no second copy.
+    pub fn into_sorted(mut self) -> Result<(ArrayRef, Vec<u64>)> {
+        let values = std::mem::replace(&mut self.values, Values::Small(Table::default()));
+        match values {
+            Values::Small(table) => self.of_entries(Entries::Small(table.into_entries())),
+            Values::Wide(table) => self.of_entries(Entries::Wide(table.into_entries())),
+            Values::Text { short, long } => {
+                self.of_entries(Entries::Text(short.into_entries(), &long))
+            }
+        }
+    }
+
+    fn of_entries(&self, entries: Entries<'_>) -> Result<(ArrayRef, Vec<u64>)> {
+        match entries {
+            Entries::Small(mut entries) => {
+                entries.sort_unstable();
+                let (keys, counts): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
                 Ok((of_small_keys(&self.data_type, &keys)?, counts))
             }
-            Values::Wide(table) => {
-                let mut entries: Vec<_> = table.iter().map(|(k, n)| (of_wide_key(k), n)).collect();
+            Entries::Wide(entries) => {
+                let wide = |(k, n): ([u64; 2], u64)| (of_wide_key(u128::of_held(k)), n);
+                let mut entries: Vec<_> = entries.into_iter().map(wide).collect();
                 entries.sort_unstable();
                 let values = entries.iter().map(|(v, _)| *v);
                 let values = PrimitiveArray::<Decimal128Type>::from_iter_values(values);
@@ -462,51 +514,64 @@ impl Counts {
                     counts,
                 ))
             }
-            Values::Text { short, long, .. } => sorted_texts(short, long),
+            Entries::Text(short, long) => sorted_texts(short, long),
         }
     }
 }
 
-/// A short text's view as a number of the order of texts: its bytes, the first one highest, and then its length.
-fn text_key(view: u128) -> u128 {
-    (view >> 32).swap_bytes() | u128::from(view as u32)
+/// Keys, as a table holds them, and numbers.
+type Held<K> = Vec<(<K as Key>::Held, u64)>;
+
+/// What is to be sorted.
+enum Entries<'a> {
+    Small(Held<i64>),
+    Wide(Held<u128>),
+    Text(Held<u128>, &'a Texts),
 }
 
-/// Texts in ascending order and the number of each.
-fn sorted_texts(
-    short: &Table<u128>,
-    long: &HashMap<Box<[u8]>, u64, FastState>,
-) -> Result<(ArrayRef, Vec<u64>)> {
-    let mut short: Vec<_> = short.iter().map(|(v, n)| (text_key(v), n)).collect();
+fn held<K: Key>(table: &Table<K>) -> Held<K> {
+    table.iter().map(|(key, n)| (key.held(), n)).collect()
+}
+
+fn sorted_texts(mut short: Held<u128>, long: &Texts) -> Result<(ArrayRef, Vec<u64>)> {
+    for (key, _) in &mut short {
+        *key = text_order(*key);
+    }
     short.par_sort_unstable();
-    let mut long: Vec<_> = long.iter().map(|(text, n)| (text.as_ref(), *n)).collect();
-    long.par_sort_unstable();
-    let mut bytes = Vec::new();
-    let mut ends = vec![0];
-    let mut numbers = Vec::with_capacity(short.len() + long.len());
-    let mut add = |text: &[u8], n: u64| {
+    let places = long.sorted();
+    let short_bytes: usize = short.iter().map(|(key, _)| of_text_order(*key).1).sum();
+    let total = short_bytes + long.text_bytes();
+    if i32::try_from(total).is_err() {
+        return exec_err!(
+            "the categories are {total} bytes of text, and no more than 2^31 fit. Bring them to fewer with hash_bucket(...)"
+        );
+    }
+    let categories = short.len() + places.len();
+    let mut bytes = Vec::with_capacity(total);
+    let mut lengths = Vec::with_capacity(categories);
+    let mut numbers = Vec::with_capacity(categories);
+    let mut push = |text: &[u8], n: u64| {
         bytes.extend_from_slice(text);
+        lengths.push(text.len());
         numbers.push(n);
-        match i32::try_from(bytes.len()) {
-            Ok(end) => ends.push(end),
-            Err(_) => return exec_err!("the categories have more than 2 GB of text"),
-        }
-        Ok(())
     };
-    let mut long = long.into_iter().peekable();
+    let mut places = places.into_iter().map(|place| place as usize).peekable();
     for (key, n) in short {
-        let text = key.to_be_bytes();
-        let text = &text[..usize::from(text[15])];
-        while let Some((before, n)) = long.next_if(|(l, _)| *l < text) {
-            add(before, n)?;
+        let (text, length) = of_text_order(key);
+        let text = &text[..length];
+        while let Some(place) = places.next_if(|place| long.text(*place) < text) {
+            push(long.text(place), long.number(place));
         }
-        add(text, n)?;
+        push(text, n);
     }
-    for (text, n) in long {
-        add(text, n)?;
+    for place in places {
+        push(long.text(place), long.number(place));
     }
-    let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), bytes.into(), None)?;
-    Ok((Arc::new(texts), numbers))
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    match StringArray::try_new(offsets, bytes.into(), None) {
+        Ok(texts) => Ok((Arc::new(texts), numbers)),
+        Err(e) => exec_err!("a category is not UTF-8: {e}"),
+    }
 }
 
 impl State for Counts {
@@ -541,14 +606,19 @@ impl State for Counts {
         match &self.values {
             Values::Small(table) => table.write(out),
             Values::Wide(table) => table.write(out),
-            Values::Text { short, long, .. } => {
-                short.write(out);
-                out.extend((long.len() as u64).to_le_bytes());
-                for (text, n) in long {
-                    out.extend((text.len() as u64).to_le_bytes());
-                    out.extend_from_slice(text);
-                    out.extend(n.to_le_bytes());
+            Values::Text { short, long } => {
+                // a few bytes of length and number each, which is more than most take
+                out.reserve_exact(
+                    16 + short.len() * (INLINE + 2) + long.text_bytes() + 4 * long.len(),
+                );
+                out.extend((short.len() as u64).to_le_bytes());
+                for (view, n) in short.iter() {
+                    let text = &view.to_le_bytes()[4..];
+                    let length = (view as u32 as usize).min(INLINE);
+                    write_text(&text[..length], n, out);
                 }
+                out.extend((long.len() as u64).to_le_bytes());
+                long.iter().for_each(|(text, n)| write_text(text, n, out));
             }
         }
         Ok(())
@@ -559,6 +629,10 @@ impl State for Counts {
             Some(()) => Ok(()),
             None => internal_err!("counts of {} bytes cannot be read", bytes.len()),
         }
+    }
+
+    fn merge_encoded(&mut self, bytes: &[u8], _: impl FnOnce() -> Result<Self>) -> Result<()> {
+        self.decode(bytes)
     }
 
     fn size(&self) -> usize {
@@ -617,34 +691,75 @@ impl Numbering {
                     out[i] = number_of(table, keys[i], next);
                 });
             }
-            (Values::Text { short, long, bytes }, BatchKeys::Text(array)) => {
+            (Values::Text { short, long }, BatchKeys::Text(array)) => {
+                room_for(long, array.len())?;
                 let views = array.views();
                 for_each_valid(array.len(), array.nulls(), |i| {
-                    if inline(views[i]).is_some() {
-                        out[i] = number_of(short, views[i], next);
-                        return;
-                    }
-                    let text = array.value(i).as_bytes();
-                    let number = long.get(text).copied().unwrap_or_else(|| {
-                        *bytes += text.len();
-                        long.insert(text.into(), *next);
-                        *next += 1;
-                        *next - 1
-                    });
-                    out[i] = number as u32;
+                    out[i] = match inline(views[i]) {
+                        true => number_of(short, views[i], next),
+                        false => number_of_text(long, array.value(i).as_bytes(), next),
+                    };
                 });
             }
             _ => return internal_err!("values of another type are numbered"),
         }
-        if self.next >= u64::from(UNKNOWN) {
-            return exec_err!("{} categories are too many", self.next);
-        }
+        self.check()?;
         Ok(out)
     }
 
+    fn check(&self) -> Result<()> {
+        if self.next >= u64::from(UNKNOWN) {
+            return exec_err!("{} categories are too many", self.next);
+        }
+        Ok(())
+    }
+
+    /// Takes the values of another numbering; gives the number here of each that has one there.
+    pub fn absorb(&mut self, other: &Self) -> Result<Vec<u32>> {
+        let mut numbers = vec![MISSING; other.len()];
+        let next = &mut self.next;
+        let mut note = |number: u64, here: u32| {
+            if let Some(noted) = numbers.get_mut(number as usize) {
+                *noted = here;
+            }
+        };
+        match (&mut self.numbers.values, &other.numbers.values) {
+            (Values::Small(table), Values::Small(others)) => {
+                table.reserve(others.len());
+                others
+                    .iter()
+                    .for_each(|(k, n)| note(n, number_of(table, k, next)));
+            }
+            (Values::Wide(table), Values::Wide(others)) => {
+                table.reserve(others.len());
+                others
+                    .iter()
+                    .for_each(|(k, n)| note(n, number_of(table, k, next)));
+            }
+            (
+                Values::Text { short, long },
+                Values::Text {
+                    short: other_short,
+                    long: other_long,
+                },
+            ) => {
+                short.reserve(other_short.len());
+                let others = other_short.iter();
+                others.for_each(|(k, n)| note(n, number_of(short, k, next)));
+                room_for(long, other_long.len())?;
+                long.reserve(other_long.len(), other_long.text_bytes());
+                let others = other_long.iter();
+                others.for_each(|(k, n)| note(n, number_of_text(long, k, next)));
+            }
+            _ => return internal_err!("numbers of different types are merged"),
+        }
+        self.check()?;
+        Ok(numbers)
+    }
+
     /// The values in ascending order and of the type [`listed_type`], and the number of each.
-    pub fn sorted(&self) -> Result<(ArrayRef, Vec<u64>)> {
-        self.numbers.sorted()
+    pub fn into_sorted(self) -> Result<(ArrayRef, Vec<u64>)> {
+        self.numbers.into_sorted()
     }
 
     /// Appends values and numbers to `out`.
@@ -666,7 +781,7 @@ impl Numbering {
 }
 
 #[inline]
-fn number_of<K: super::table::Key>(table: &mut Table<K>, key: K, next: &mut u64) -> u32 {
+fn number_of<K: Key>(table: &mut Table<K>, key: K, next: &mut u64) -> u32 {
     let number = table.get(key).unwrap_or_else(|| {
         table.add(key, *next);
         *next += 1;
@@ -676,8 +791,49 @@ fn number_of<K: super::table::Key>(table: &mut Table<K>, key: K, next: &mut u64)
     number as u32
 }
 
+#[inline]
+fn number_of_text(texts: &mut Texts, text: &[u8], next: &mut u64) -> u32 {
+    let number = *texts.entry(text, *next);
+    *next += u64::from(number == *next);
+    // as above
+    number as u32
+}
+
+/// Appends a number, seven bits a byte, the lowest first.
+fn write_number(mut n: u64, out: &mut Vec<u8>) {
+    while n > 0x7f {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+/// Reads what [`write_number`] wrote.
+fn read_number(input: &mut Reader<'_>) -> Option<u64> {
+    let mut n = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = input.u8()?;
+        n |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(n);
+        }
+    }
+    None
+}
+
+fn write_text(text: &[u8], n: u64, out: &mut Vec<u8>) {
+    write_number(text.len() as u64, out);
+    out.extend_from_slice(text);
+    write_number(n, out);
+}
+
+fn read_text<'a>(input: &mut Reader<'a>) -> Option<(&'a [u8], u64)> {
+    let length = usize::try_from(read_number(input)?).ok()?;
+    Some((input.bytes(length)?, read_number(input)?))
+}
+
 /// How many keys and numbers come; the table is made to have room for them.
-fn expected<K: super::table::Key>(table: &mut Table<K>, input: &mut Reader<'_>) -> Option<u64> {
+fn expected<K: Key>(table: &mut Table<K>, input: &mut Reader<'_>) -> Option<u64> {
     let keys = input.u64()?;
     let held = input.0.len() / (size_of::<K>() + size_of::<u64>());
     table.reserve(usize::try_from(keys).ok()?.min(held));
@@ -696,18 +852,26 @@ fn read(values: &mut Values, input: &mut Reader<'_>) -> Option<()> {
                 table.add(input.u128()?, input.u64()?);
             }
         }
-        Values::Text { short, long, bytes } => {
-            for _ in 0..expected(short, input)? {
-                short.add(input.u128()?, input.u64()?);
+        Values::Text { short, long } => {
+            // each has a length and a number
+            let at_most =
+                |n: u64, input: &Reader<'_>| Some(usize::try_from(n).ok()?.min(input.0.len() / 2));
+            let texts = input.u64()?;
+            short.reserve(at_most(texts, input)?);
+            for _ in 0..texts {
+                let (text, n) = read_text(input)?;
+                if text.len() > INLINE {
+                    return None;
+                }
+                short.add(view_of(text), n);
             }
             let texts = input.u64()?;
-            // each has a length and a number
-            long.reserve(usize::try_from(texts).ok()?.min(input.0.len() / 16));
+            let more = at_most(texts, input)?;
+            room_for(long, more).ok()?;
+            long.reserve(more, 0);
             for _ in 0..texts {
-                let length = input.length()?;
-                let text = input.bytes(length)?;
-                *bytes += length;
-                long.insert(text.into(), input.u64()?);
+                let (text, n) = read_text(input)?;
+                *long.entry(text, 0) += n;
             }
         }
     }
@@ -730,23 +894,44 @@ fn found(code: Option<u64>) -> u32 {
 #[inline]
 fn text_code(
     short: &Table<u128>,
-    long: &HashMap<Box<[u8]>, u64, FastState>,
+    long: &Texts,
     array: &StringViewArray,
     row: usize,
 ) -> Option<u64> {
     let view = array.views()[row];
-    if inline(view).is_some() {
+    if inline(view) {
         short.get(view)
     } else {
-        long.get(array.value(row).as_bytes()).copied()
+        long.get(array.value(row).as_bytes())
     }
 }
 
 impl Lookup {
     /// Known values and the code of each.
     pub fn new(values: &ArrayRef, codes: &[u32]) -> Result<Self> {
+        Self::of(values, |i| codes[i])
+    }
+
+    /// Known values and the code of each, by its place.
+    pub fn of(values: &ArrayRef, code: impl Fn(usize) -> u32) -> Result<Self> {
         let mut known = Values::new(values.data_type())?;
-        known.add(values, |i| u64::from(codes[i]))?;
+        let code = |i| u64::from(code(i));
+        match (&mut known, values.as_string_opt::<i32>()) {
+            // without views of them
+            (Values::Text { short, long }, Some(texts)) => {
+                let is_short = |i: &usize| texts.is_valid(*i) && texts.value(*i).len() <= INLINE;
+                short.reserve((0..texts.len()).filter(is_short).count());
+                room_for(long, texts.len())?;
+                for_each_valid(texts.len(), texts.nulls(), |i| {
+                    let text = texts.value(i).as_bytes();
+                    match text.len() <= INLINE {
+                        true => short.add(view_of(text), code(i)),
+                        false => *long.entry(text, 0) += code(i),
+                    }
+                });
+            }
+            (known, _) => known.add(values, code)?,
+        }
         Ok(Self(known))
     }
 
@@ -755,7 +940,7 @@ impl Lookup {
         match (&self.0, keys) {
             (Values::Small(table), BatchKeys::Small(keys, _)) => found(table.get(keys[row])),
             (Values::Wide(table), BatchKeys::Wide(keys, _)) => found(table.get(keys[row])),
-            (Values::Text { short, long, .. }, BatchKeys::Text(array)) => {
+            (Values::Text { short, long }, BatchKeys::Text(array)) => {
                 found(text_code(short, long, array, row))
             }
             _ => UNKNOWN,
@@ -769,7 +954,7 @@ impl Lookup {
             (Values::Small(table), BatchKeys::Small(keys, _)) => {
                 for_each_valid(rows, nulls, |i| out[i] = found(table.get(keys[i])));
             }
-            (Values::Text { short, long, .. }, BatchKeys::Text(array)) => {
+            (Values::Text { short, long }, BatchKeys::Text(array)) => {
                 for_each_valid(rows, nulls, |i| {
                     out[i] = found(text_code(short, long, array, i))
                 });
@@ -904,6 +1089,14 @@ mod tests {
             }
             assert_eq!(after.sorted().expect("counts"), expected);
             assert_eq!(before.sorted().expect("counts"), expected);
+            let mut bytes = Vec::new();
+            before.encode(&mut bytes).expect("an encoding");
+            let empty = || Counts::new(array.data_type());
+            let mut twice = before.clone();
+            twice.merge_encoded(&bytes, empty).expect("a merge");
+            let doubled = expected.1.iter().map(|n| 2 * n).collect();
+            let doubled = (Arc::clone(&expected.0), doubled);
+            assert_eq!(twice.into_sorted().expect("counts"), doubled);
         }
         expected
     }
@@ -930,9 +1123,16 @@ mod tests {
         let encoded = cast(&array, &dictionary).expect("a dictionary");
         assert_eq!(decoded.number(&encoded).expect("numbers"), expected);
         assert_eq!((decoded.len(), decoded.is_empty()), (3, false));
-        let (values, numbers) = decoded.sorted().expect("values");
-        assert_eq!(values.len(), 3);
-        assert_eq!(numbers, [2, 0, 1]);
+        let other = Numbering::new(array.data_type()).expect("a type");
+        assert_eq!(decoded.absorb(&other).expect("numbers"), [0; 0]);
+        let mut other = other;
+        let more = texts([Some("c"), Some(long)]);
+        other.number(&more).expect("numbers");
+        assert_eq!(decoded.absorb(&other).expect("numbers"), [3, 1]);
+        assert_eq!(other.absorb(&decoded).expect("numbers"), [2, 1, 3, 0]);
+        let (values, numbers) = decoded.into_sorted().expect("values");
+        assert_eq!(values.len(), 4);
+        assert_eq!(numbers, [2, 0, 3, 1]);
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, f64::NAN, 0.0, 1.5]));
         let mut numbering = Numbering::new(floats.data_type()).expect("a type");
         let numbers = numbering.number(&floats).expect("numbers");

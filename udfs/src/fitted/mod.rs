@@ -21,6 +21,7 @@ pub mod ranks;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod texts;
 mod udf;
 
 use std::fmt::Debug;
@@ -56,6 +57,13 @@ pub trait State: Debug + Send + Sync + Sized + 'static {
 
     /// Takes up in an empty state (of the same function and types) what [`Self::encode`] wrote.
     fn decode(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Takes what another state wrote with [`Self::encode`]; `empty` makes one that has seen nothing.
+    fn merge_encoded(&mut self, bytes: &[u8], empty: impl FnOnce() -> Result<Self>) -> Result<()> {
+        let mut other = empty()?;
+        other.decode(bytes)?;
+        self.merge(other)
+    }
 
     /// Bytes held, the state itself included.
     fn size(&self) -> usize;

@@ -228,6 +228,11 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// The next 4 bytes.
+    pub fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
     /// The next 8 bytes, as a length.
     pub fn length(&mut self) -> Option<usize> {
         usize::try_from(self.u64()?).ok()

@@ -4,8 +4,15 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// A key that fits a register or two.
 pub trait Key: Copy + Eq + Ord + std::fmt::Debug + Send + Sync + 'static {
+    /// How a slot holds it: as the key, but aligned as a number beside it is.
+    type Held: Copy + Eq + std::fmt::Debug + Send + Sync + 'static;
+
     /// Marks an empty slot; as a key it is kept apart.
     const EMPTY: Self;
+
+    fn held(self) -> Self::Held;
+
+    fn of_held(held: Self::Held) -> Self;
 
     /// Its bits, mixed.
     fn mix(self) -> u64;
@@ -18,7 +25,19 @@ pub trait Key: Copy + Eq + Ord + std::fmt::Debug + Send + Sync + 'static {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Key for i64 {
+    type Held = Self;
+
     const EMPTY: Self = Self::MIN;
+
+    #[inline]
+    fn held(self) -> Self {
+        self
+    }
+
+    #[inline]
+    fn of_held(held: Self) -> Self {
+        held
+    }
 
     #[inline]
     fn mix(self) -> u64 {
@@ -32,7 +51,19 @@ impl Key for i64 {
 }
 
 impl Key for u128 {
+    type Held = [u64; 2];
+
     const EMPTY: Self = Self::MAX;
+
+    #[inline]
+    fn held(self) -> [u64; 2] {
+        [self as u64, (self >> 64) as u64]
+    }
+
+    #[inline]
+    fn of_held([low, high]: [u64; 2]) -> Self {
+        Self::from(low) | Self::from(high) << 64
+    }
 
     #[inline]
     fn mix(self) -> u64 {
@@ -48,11 +79,13 @@ impl Key for u128 {
 
 /// Slots of a table that fits a cache.
 const SMALL: usize = 16_384;
+/// Slots that are walked in a row.
+const BLOCK: usize = 64;
 
-/// Open addressing with linear probing, at most half full.
+/// Open addressing with linear probing, at most five eighths full.
 #[derive(Debug, Clone)]
-pub struct Table<K> {
-    slots: Vec<(K, u64)>,
+pub struct Table<K: Key> {
+    slots: Vec<(K::Held, u64)>,
     used: usize,
     /// 64 less the bits of a slot's number.
     shift: u32,
@@ -84,13 +117,34 @@ impl<K: Key> Table<K> {
 
     /// Bytes held on the heap.
     pub fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<(K, u64)>()
+        self.slots.capacity() * size_of::<(K::Held, u64)>()
     }
 
-    /// Keys and numbers, in no order.
+    /// Keys and numbers, in no order: blocks of slots come scattered. In the order of the slots, which is that of
+    /// the hashes, a table that they are added to would have them all in one corner, where each is looked for past
+    /// all others.
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
-        let slots = self.slots.iter().copied().filter(|(k, _)| *k != K::EMPTY);
-        slots.chain(self.empty.map(|n| (K::EMPTY, n)))
+        let blocks = self.slots.len().div_ceil(BLOCK);
+        let scatter = move |i: usize| i.wrapping_mul(GOLDEN as usize) & (blocks - 1);
+        let slots = (0..blocks).flat_map(move |i| {
+            let start = scatter(i) * BLOCK;
+            let end = (start + BLOCK).min(self.slots.len());
+            self.slots[start..end].iter()
+        });
+        let empty = K::EMPTY.held();
+        let filled = slots.filter(move |(k, _)| *k != empty);
+        filled
+            .map(|(k, n)| (K::of_held(*k), *n))
+            .chain(self.empty.map(|n| (K::EMPTY, n)))
+    }
+
+    /// Keys, as they are held, and numbers, in no order, where the slots are.
+    pub fn into_entries(self) -> Vec<(K::Held, u64)> {
+        let mut entries = self.slots;
+        let empty = K::EMPTY.held();
+        entries.retain(|(k, _)| *k != empty);
+        entries.extend(self.empty.map(|n| (empty, n)));
+        entries
     }
 
     /// Keys and numbers in the order of the keys.
@@ -108,15 +162,16 @@ impl<K: Key> Table<K> {
             return;
         }
         if !self.slots.is_empty() {
+            let (held, empty) = (key.held(), K::EMPTY.held());
             let mask = self.slots.len() - 1;
             let mut at = (key.mix() >> self.shift) as usize;
             loop {
                 let slot = &mut self.slots[at & mask];
-                if slot.0 == key {
+                if slot.0 == held {
                     slot.1 += n;
                     return;
                 }
-                if slot.0 == K::EMPTY {
+                if slot.0 == empty {
                     break;
                 }
                 at += 1;
@@ -127,22 +182,30 @@ impl<K: Key> Table<K> {
 
     #[cold]
     fn insert(&mut self, key: K, n: u64) {
-        // small tables are kept emptier: a collision costs more than the memory
-        let room = if self.slots.len() <= SMALL { 4 } else { 2 };
-        if room * (self.used + 1) > self.slots.len() {
+        if self.used >= Self::room(self.slots.len()) {
             self.resize((2 * self.slots.len()).max(8));
         }
         self.place(key, n);
         self.used += 1;
     }
 
+    /// How many keys so many slots take.
+    fn room(slots: usize) -> usize {
+        match slots {
+            // small tables are kept emptier: a collision costs more than the memory
+            ..=SMALL => slots / 4,
+            _ => slots / 8 * 5,
+        }
+    }
+
     fn place(&mut self, key: K, n: u64) {
+        let empty = K::EMPTY.held();
         let mask = self.slots.len() - 1;
         let mut at = (key.mix() >> self.shift) as usize & mask;
-        while self.slots[at].0 != K::EMPTY {
+        while self.slots[at].0 != empty {
             at = (at + 1) & mask;
         }
-        self.slots[at] = (key, n);
+        self.slots[at] = (key.held(), n);
     }
 
     /// A key's number.
@@ -154,34 +217,38 @@ impl<K: Key> Table<K> {
         if self.slots.is_empty() {
             return None;
         }
+        let (held, empty) = (key.held(), K::EMPTY.held());
         let mask = self.slots.len() - 1;
         let mut at = (key.mix() >> self.shift) as usize;
         loop {
             let slot = &self.slots[at & mask];
-            if slot.0 == key {
+            if slot.0 == held {
                 return Some(slot.1);
             }
-            if slot.0 == K::EMPTY {
+            if slot.0 == empty {
                 return None;
             }
             at += 1;
         }
     }
 
-    /// Makes room for `keys` keys in all. Keys that come in the order of another table are to be added to a table
-    /// that has room for them: they are in the order of their hashes, and one that grows as they come would have
-    /// them all in one corner, where each is looked for past all others.
+    /// Makes room for `keys` keys in all.
     pub fn reserve(&mut self, keys: usize) {
-        if 2 * keys > self.slots.len() {
-            self.resize((2 * keys).next_power_of_two().max(8));
+        let mut slots = self.slots.len().max(8);
+        while Self::room(slots) < keys {
+            slots *= 2;
+        }
+        if keys > 0 && slots > self.slots.len() {
+            self.resize(slots);
         }
     }
 
     fn resize(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.slots, vec![(K::EMPTY, 0); size]);
+        let empty = K::EMPTY.held();
+        let old = std::mem::replace(&mut self.slots, vec![(empty, 0); size]);
         self.shift = 64 - size.trailing_zeros();
-        for (key, n) in old.into_iter().filter(|(k, _)| *k != K::EMPTY) {
-            self.place(key, n);
+        for (key, n) in old.into_iter().filter(|(k, _)| *k != empty) {
+            self.place(K::of_held(key), n);
         }
     }
 

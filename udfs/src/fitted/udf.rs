@@ -344,11 +344,10 @@ impl<F: Fitted> States for TypedStates<F> {
         let encoded: &LargeBinaryArray = encoded.as_binary();
         for (i, bytes) in encoded.iter().enumerate() {
             let Some(bytes) = bytes else { continue };
-            let mut other = self.fitted.state(&self.types)?;
-            other.decode(bytes)?;
             let group = groups.map_or(0, |g| g[i]);
             self.bytes = self.bytes.saturating_sub(self.states[group].size());
-            self.states[group].merge(other)?;
+            let empty = || self.fitted.state(&self.types);
+            self.states[group].merge_encoded(bytes, empty)?;
             self.bytes += self.states[group].size();
         }
         Ok(())

@@ -241,8 +241,10 @@ impl Synthetic {
         }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(numbers.len() + categories.len() + 1);
         for values in numbers {
-            let present = values.iter().map(|x| (!x.is_nan()).then_some(*x));
-            columns.push(Arc::new(present.collect::<Float64Array>()));
+            // mostly none is missing
+            let missing = values.iter().any(|x| x.is_nan());
+            let present = missing.then(|| values.iter().map(|x| !x.is_nan()).collect());
+            columns.push(Arc::new(Float64Array::new(values.into(), present)));
         }
         for (codes, values) in categories.into_iter().zip(&self.categories) {
             columns.push(take(&values.values, &UInt32Array::from(codes), None)?);
