@@ -13,6 +13,7 @@ pub mod bigquery;
 pub mod clean;
 pub mod encode;
 pub mod fitted;
+pub mod images;
 pub mod inspect;
 pub mod learn;
 pub mod neighbours;
