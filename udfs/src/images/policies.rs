@@ -80,8 +80,8 @@ fn operate(
     let shape = image.shape;
     let sign = if draw.chance(0.5) { -1.0 } else { 1.0 };
     let factor = (1.0 + sign * strength * strengths.factor) as f32;
-    let mut map = |map: Affine, to: &mut [u8]| warp(image, &map, edge, Filter::Bilinear, shape, to);
-    let mut change = |change: Change, to: &mut [u8]| {
+    let map = |map: Affine, to: &mut [u8]| warp(image, &map, edge, Filter::Bilinear, shape, to);
+    let change = |change: Change, to: &mut [u8]| {
         to.copy_from_slice(image.pixels);
         change.apply(shape, to);
     };

@@ -104,13 +104,7 @@ impl OfImage for RandomElastic {
 }
 
 /// Three box filters, whose variances together are the Gaussian's; at the edge the edge's value goes on.
-fn smooth(
-    field: &mut Vec<f32>,
-    room: &mut Vec<f32>,
-    sums: &mut Vec<f32>,
-    shape: Shape,
-    sigma: f64,
-) {
+fn smooth(field: &mut [f32], room: &mut Vec<f32>, sums: &mut Vec<f32>, shape: Shape, sigma: f64) {
     // the variance of a box of 2 r + 1 is ((2 r + 1)^2 - 1) / 12; the largest radius of each that is not too wide
     let radius = (((4.0 * sigma * sigma + 1.0).sqrt() - 1.0) / 2.0).round() as usize;
     if radius == 0 {

@@ -13,7 +13,6 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::extension::EXTENSION_TYPE_NAME_KEY;
 use arrow::datatypes::{DataType, Field, Fields, UInt8Type, UInt32Type};
 use datafusion_common::{Result, exec_err, plan_err};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
@@ -22,6 +21,9 @@ use crate::spec::Spec;
 
 /// The Arrow extension type of decoded images.
 pub const EXTENSION: &str = "seedbed.image";
+
+/// Under which the name of an extension type stands in a field's metadata.
+const EXTENSION_KEY: &str = "ARROW:extension:name";
 
 /// The largest decoded image: beyond it, an image is a mistake or an attack.
 pub const MOST_BYTES: usize = 1 << 28;
@@ -43,7 +45,7 @@ pub fn data_type() -> DataType {
 
 /// A column of decoded images.
 pub fn field(name: &str) -> Field {
-    let extension = [(EXTENSION_TYPE_NAME_KEY.to_string(), EXTENSION.to_string())];
+    let extension = [(EXTENSION_KEY.to_string(), EXTENSION.to_string())];
     Field::new(name, data_type(), true).with_metadata(extension.into())
 }
 
@@ -127,13 +129,15 @@ pub struct Images {
 }
 
 enum Rows {
-    Decoded {
-        height: UInt32Array,
-        width: UInt32Array,
-        channels: UInt8Array,
-        pixels: BinaryArray,
-    },
+    Decoded(Box<Parts>),
     Encoded(BinaryViewArray),
+}
+
+struct Parts {
+    height: UInt32Array,
+    width: UInt32Array,
+    channels: UInt8Array,
+    pixels: BinaryArray,
 }
 
 impl Images {
@@ -152,12 +156,12 @@ impl Images {
         let nulls = parts.columns().iter().fold(nulls, |all, part| {
             NullBuffer::union(all.as_ref(), part.nulls())
         });
-        let rows = Rows::Decoded {
+        let rows = Rows::Decoded(Box::new(Parts {
             height: parts.column(0).as_primitive::<UInt32Type>().clone(),
             width: parts.column(1).as_primitive::<UInt32Type>().clone(),
             channels: parts.column(2).as_primitive::<UInt8Type>().clone(),
             pixels: parts.column(3).as_binary::<i32>().clone(),
-        };
+        }));
         Ok(Self { rows, nulls })
     }
 
@@ -169,8 +173,8 @@ impl Images {
     /// The bytes of the rows' pixels together, if they are known.
     pub fn bytes(&self) -> usize {
         match &self.rows {
-            Rows::Decoded { pixels, .. } => {
-                let offsets = pixels.value_offsets();
+            Rows::Decoded(parts) => {
+                let offsets = parts.pixels.value_offsets();
                 match (offsets.first(), offsets.last()) {
                     (Some(first), Some(last)) => usize::try_from(last - first).unwrap_or(0),
                     _ => 0,
@@ -188,18 +192,13 @@ impl Images {
         room: &'a mut Vec<u8>,
     ) -> Result<Option<Image<'a>>> {
         match &self.rows {
-            Rows::Decoded {
-                height,
-                width,
-                channels,
-                pixels,
-            } => {
+            Rows::Decoded(parts) => {
                 let shape = Shape {
-                    height: height.value(row) as usize,
-                    width: width.value(row) as usize,
-                    channels: usize::from(channels.value(row)),
+                    height: parts.height.value(row) as usize,
+                    width: parts.width.value(row) as usize,
+                    channels: usize::from(parts.channels.value(row)),
                 };
-                let pixels = pixels.value(row);
+                let pixels = parts.pixels.value(row);
                 let known = matches!(shape.channels, 1 | 3 | 4);
                 if !known || shape.bytes() != pixels.len() || pixels.is_empty() {
                     return exec_err!(
@@ -231,7 +230,7 @@ impl Images {
     pub fn encoded(&self, row: usize) -> Option<&[u8]> {
         match &self.rows {
             Rows::Encoded(bytes) => Some(bytes.value(row)),
-            Rows::Decoded { .. } => None,
+            Rows::Decoded(_) => None,
         }
     }
 }
