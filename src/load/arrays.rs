@@ -534,7 +534,7 @@ fn beside(
     first.with_reader(|reader| {
         let mut all: Vec<&mut dyn Read> = Vec::with_capacity(readers.len() + 1);
         for reader in readers.iter_mut() {
-            all.push(*reader);
+            all.push(&mut **reader);
         }
         all.push(reader);
         beside(rest, &mut all, f)

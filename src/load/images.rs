@@ -34,11 +34,8 @@ pub const IMAGES_PARAMS: &[Param] = &[(
      both note them in the table rejects. 'fail' is an error",
 )];
 
-const PATH: usize = 0;
-const LABEL: usize = 1;
+// what must be read of a file, of the columns path, label, bytes, width, height and channels
 const BYTES: usize = 2;
-const WIDTH: usize = 3;
-const HEIGHT: usize = 4;
 const CHANNELS: usize = 5;
 
 /// Bytes of the files of a batch, and of its images once they are decoded: a batch is cut before it has more.

@@ -262,6 +262,27 @@ for name, f in (("ahash", imagehash.average_hash), ("dhash", imagehash.dhash), (
     value(f"CAST(image_hash(i, '{name}') AS VARCHAR)", lambda i: str(int(str(f(i)), 16)), (0, 1, 3), 0.0, f"imagehash {imagehash.__version__}")
 value("hamming_distance(image_hash(i, 'ahash'), image_hash(i, 'phash'))", lambda i: int(imagehash.average_hash(i) - imagehash.phash(i)), (0, 1, 3), 0.0, f"imagehash {imagehash.__version__}")
 
+
+
+def grid(images, columns, padding, fill):
+    """Images of any size in the middle of equal places."""
+    arrays = [np.asarray(i.convert("RGB")) for i in images]
+    height, width = (max(a.shape[axis] for a in arrays) for axis in (0, 1))
+    rows = -(-len(arrays) // columns)
+    canvas = np.full((rows * (height + padding) - padding, columns * (width + padding) - padding, 3), fill)
+    for n, a in enumerate(arrays):
+        y = n // columns * (height + padding) + (height - a.shape[0]) // 2
+        x = n % columns * (width + padding) + (width - a.shape[1]) // 2
+        canvas[y : y + a.shape[0], x : x + a.shape[1]] = a
+    return canvas.ravel().tolist()
+
+
+cases.append({
+    "sql": "SELECT image_tensor(image_grid(decode(png, 'base64'), id, columns => 2, padding => 3, fill => 9), scale => 1) FROM t WHERE id < 3",
+    "columns": [[grid(IMAGES[:3], 2, 3, 9)]],
+    "authority": NUMPY,
+})
+
 columns = [
     {"name": "id", "type": "BIGINT", "values": list(range(len(IMAGES)))},
     {"name": "png", "type": "VARCHAR", "values": [png(image) for image in IMAGES]},
