@@ -81,11 +81,17 @@ impl OfImage for Rotate {
         let mut map = Affine::turn(row.numbers[0]).around(w / 2.0, h / 2.0);
         let mut shape = image.shape;
         if *expand {
+            // a quarter turn needs no room beyond the image's own sides
+            let quarter = row.numbers[0] % 90.0 == 0.0;
             let corners = [(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)].map(|(x, y)| map.at(x, y));
-            let side = |f: fn(&(f64, f64)) -> f64| {
+            let side = |f: fn(&(f64, f64)) -> f64| -> f64 {
                 let lo = corners.iter().map(f).fold(f64::INFINITY, f64::min);
                 let hi = corners.iter().map(f).fold(f64::NEG_INFINITY, f64::max);
-                hi.ceil() - lo.floor()
+                if quarter {
+                    hi - lo
+                } else {
+                    hi.ceil() - lo.floor()
+                }
             };
             let (wide, high) = (side(|c| c.0), side(|c| c.1));
             map = map.after(&Affine::shift((wide - w) / 2.0, (high - h) / 2.0));

@@ -72,15 +72,16 @@ fn to_hsv(r: u8, g: u8, b: u8) -> [u8; 3] {
     let range = f32::from(max - min);
     let s = range / f32::from(max);
     let part = |v: u8| f32::from(max - v) / range;
+    // Pillow computes in doubles and keeps floats
+    let wide = |v: u8| f64::from(part(v));
     let h = if r == max {
         part(b) - part(g)
     } else if g == max {
-        2.0 + part(r) - part(b)
+        (2.0 + wide(r) - wide(b)) as f32
     } else {
-        4.0 + part(g) - part(r)
+        (4.0 + wide(g) - wide(r)) as f32
     };
-    // Pillow computes this in doubles
-    let h = (f64::from(h) / 6.0 + 1.0) % 1.0;
+    let h = f64::from(((f64::from(h) / 6.0 + 1.0) % 1.0) as f32);
     [(h * 255.0) as u8, (f64::from(s) * 255.0) as u8, max]
 }
 
