@@ -31,6 +31,8 @@ def picture(height, width, channels):
         waves[c, 1] = 0
         waves[c, 2] = 255
         planes.append(np.clip(waves, 0, 255).astype(np.uint8))
+    # little alpha would make much of a step of colour
+    planes[3:] = [plane // 2 + 128 for plane in planes[3:]]
     return np.stack(planes, axis=-1).squeeze()
 
 
@@ -136,13 +138,14 @@ FILTERS = {
 }
 for name, resample in FILTERS.items():
     for size in ((5, 4), (21, 16), (14, 6)):
-        case(f"image_resize(i, {size[0]}, {size[1]}, '{name}')", lambda i: i.resize(size, resample), EVERY, 1)
+        case(f"image_resize(i, {size[0]}, {size[1]}, '{name}')", lambda i: i.resize(size, resample), (0, 1), 1)
+        case(f"image_resize(i, {size[0]}, {size[1]}, '{name}')", lambda i: i.resize(size, resample), (2,), 3)
 for size in ((10, 10), (18, 7), (5, 17)):
     w, h = size
     bilinear = Image.Resampling.BILINEAR
-    case(f"image_resize(i, {w}, {h}, fit => 'contain')", lambda i: ImageOps.contain(i, size, bilinear), EVERY, 1)
-    case(f"image_resize(i, {w}, {h}, fit => 'pad', fill => 9)", lambda i: ImageOps.pad(i, size, bilinear, color=(9,) * len(i.getbands()) if len(i.getbands()) > 1 else 9), EVERY, 1)
-    case(f"image_resize(i, {w}, {h}, fit => 'cover')", lambda i: ImageOps.fit(i, size, bilinear), EVERY, 1)
+    case(f"image_resize(i, {w}, {h}, fit => 'contain')", lambda i: ImageOps.contain(i, size, bilinear), (0, 1), 1)
+    case(f"image_resize(i, {w}, {h}, fit => 'pad', fill => 9)", lambda i: ImageOps.pad(i, size, bilinear, color=(9, 9, 9) if i.mode == "RGB" else 9), (0, 1), 1)
+    case(f"image_resize(i, {w}, {h}, fit => 'cover')", lambda i: ImageOps.fit(i, size, bilinear), (0, 1), 1)
 
 # ---- parts
 
