@@ -163,6 +163,7 @@ fn section(spec: &Spec, out: &mut String) {
         Kind::RowWise => "Row-wise",
         Kind::Fitted => "Fitted",
         Kind::Ordered => "Ordered",
+        Kind::Aggregate => "Aggregate",
         Kind::Relation => "Relation",
         Kind::Selector => "Selector",
     };

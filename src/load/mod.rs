@@ -5,12 +5,15 @@
 //! [`Rejects`]. Only local files are read.
 
 mod args;
+mod arrays;
 mod csv;
 mod files;
 mod hive;
+mod images;
 mod json;
 mod path;
 mod rejects;
+mod rows;
 mod shown;
 mod source;
 mod types;
@@ -26,8 +29,10 @@ use datafusion::execution::session_state::SessionState;
 use crate::session::Progress;
 
 pub use args::{Param, texts};
+pub use arrays::{IDX_PARAMS, NPY_PARAMS};
 pub use csv::{CSV_PARAMS, CsvOptions, CsvTable};
 pub use files::{ARROW_PARAMS, AVRO_PARAMS, PARQUET_PARAMS};
+pub use images::IMAGES_PARAMS;
 pub use json::{JSON_PARAMS, JsonOptions, JsonTable};
 pub use path::{Reader, expand, looks_like_path};
 pub use rejects::{Reject, Rejects};
@@ -101,6 +106,9 @@ pub fn params(reader: Reader) -> &'static [Param] {
         Reader::Parquet => PARQUET_PARAMS,
         Reader::Arrow => ARROW_PARAMS,
         Reader::Avro => AVRO_PARAMS,
+        Reader::Images => IMAGES_PARAMS,
+        Reader::Idx => IDX_PARAMS,
+        Reader::Npy | Reader::Npz => NPY_PARAMS,
     }
 }
 
@@ -168,6 +176,10 @@ fn open_files(
             env,
         )?),
         Reader::Parquet | Reader::Arrow | Reader::Avro => files::open(reader, files, args, env)?,
+        Reader::Images => Arc::new(images::Images::open(files, args, env)?),
+        Reader::Idx | Reader::Npy | Reader::Npz => {
+            Arc::new(arrays::Arrays::open(reader, files, args, env)?)
+        }
     })
 }
 

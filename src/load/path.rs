@@ -16,15 +16,23 @@ pub enum Reader {
     Parquet,
     Arrow,
     Avro,
+    Images,
+    Idx,
+    Npy,
+    Npz,
 }
 
 impl Reader {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Csv,
         Self::Json,
         Self::Parquet,
         Self::Arrow,
         Self::Avro,
+        Self::Images,
+        Self::Idx,
+        Self::Npy,
+        Self::Npz,
     ];
 
     /// The SQL function.
@@ -35,6 +43,10 @@ impl Reader {
             Self::Parquet => "read_parquet",
             Self::Arrow => "read_arrow",
             Self::Avro => "read_avro",
+            Self::Images => "read_images",
+            Self::Idx => "read_idx",
+            Self::Npy => "read_npy",
+            Self::Npz => "read_npz",
         }
     }
 
@@ -46,7 +58,19 @@ impl Reader {
             Self::Parquet => &["parquet", "pq"],
             Self::Arrow => &["arrow", "feather", "ipc"],
             Self::Avro => &["avro"],
+            Self::Images => &[
+                "png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "ppm", "pgm", "pbm",
+                "pnm", "zip", "tar", "tgz",
+            ],
+            Self::Idx => &["idx", "idx1-ubyte", "idx3-ubyte"],
+            Self::Npy => &["npy"],
+            Self::Npz => &["npz"],
         }
+    }
+
+    /// Whether a file's extension is one of the reader's.
+    pub fn reads(self, path: &Path) -> bool {
+        Self::by_extension(path) == Some(self)
     }
 
     /// The reader of an extension.
@@ -87,7 +111,7 @@ impl Reader {
 }
 
 /// A path's extension in lower case, seen through `.gz` and the like.
-fn extension(path: &Path) -> Option<String> {
+pub(super) fn extension(path: &Path) -> Option<String> {
     let lower = |path: &Path| Some(path.extension()?.to_str()?.to_lowercase());
     let outer = lower(path)?;
     match outer.as_str() {

@@ -888,3 +888,5 @@ fn parquet_and_arrow() {
     assert!(e.contains("perhaps write read_csv("), "{e}");
     let _: PathBuf = PathBuf::from(path);
 }
+
+mod pictures;

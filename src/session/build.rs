@@ -73,6 +73,7 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
                 ctx.register_udf(NestedFit::udf(fitted));
             }
             Function::Ordered(_, ordered) => ctx.register_udwf(ordered.window_udf()),
+            Function::Aggregate(_, udf) => ctx.register_udaf(udf.as_ref().clone()),
             Function::Expanding(_) => {}
         }
     }

@@ -14,6 +14,7 @@ pub mod clean;
 pub mod encode;
 pub mod evaluate;
 pub mod fitted;
+pub mod images;
 pub mod inspect;
 pub mod learn;
 pub mod neighbours;

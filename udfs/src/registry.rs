@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion_expr::ScalarUDF;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 
 use crate::fitted::{Fitted, FittedUdf};
 use crate::row_wise::{RowWise, row_wise};
 use crate::series::{Ordered, OrderedUdf};
 use crate::spec::Spec;
-use crate::{bigquery, clean, encode, normalize, random, series, split};
+use crate::{bigquery, clean, encode, images, normalize, random, series, split};
 
 /// A function and how the engine calls it.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub enum Function {
     Fitted(&'static Spec, FittedUdf),
     /// Looks at neighbouring rows.
     Ordered(&'static Spec, OrderedUdf),
+    /// Makes one value of all rows, or of those of a group.
+    Aggregate(&'static Spec, Arc<AggregateUDF>),
     /// Is written out as calls of other functions before planning.
     Expanding(&'static Spec),
 }
@@ -40,12 +42,18 @@ impl Function {
         Self::Ordered(F::spec(), OrderedUdf::of::<F>())
     }
 
+    /// Takes in an aggregate function.
+    pub fn aggregate(spec: &'static Spec, udf: AggregateUDF) -> Self {
+        Self::Aggregate(spec, Arc::new(udf))
+    }
+
     /// The function's declaration.
     pub fn spec(&self) -> &'static Spec {
         match self {
             Self::RowWise(spec, _)
             | Self::Fitted(spec, _)
             | Self::Ordered(spec, _)
+            | Self::Aggregate(spec, _)
             | Self::Expanding(spec) => spec,
         }
     }
@@ -60,6 +68,7 @@ pub fn functions() -> Vec<Function> {
         series::functions(),
         split::functions(),
         random::functions(),
+        images::functions(),
         bigquery::functions(),
     ]
     .concat()

@@ -12,6 +12,7 @@ use datafusion_expr::{
     Volatility,
 };
 
+use crate::images;
 use crate::options::Options;
 use crate::spec::Spec;
 use crate::sql::Arg;
@@ -247,7 +248,12 @@ impl ScalarUDFImpl for RowWiseUdf {
         if let Some(constants) = constants {
             self.function.check(&Options::new(spec, constants)?)?;
         }
-        Ok(Arc::new(Field::new(self.name(), data_type, true)))
+        let field = if images::value::is_image(&data_type) {
+            images::value::field(self.name())
+        } else {
+            Field::new(self.name(), data_type, true)
+        };
+        Ok(Arc::new(field))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

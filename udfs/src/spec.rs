@@ -14,6 +14,7 @@ pub enum Stage {
     Split,
     Random,
     Synthesize,
+    Images,
     Inspect,
     /// What calls of BigQuery ML's names stand for, where nothing else does.
     BigQuery,
@@ -31,6 +32,7 @@ impl fmt::Display for Stage {
             Self::Split => "split",
             Self::Random => "random",
             Self::Synthesize => "synthesize",
+            Self::Images => "images",
             Self::Inspect => "inspect",
             Self::BigQuery => "BigQuery ML",
         })
@@ -46,6 +48,8 @@ pub enum Kind {
     Fitted,
     /// `f(x) OVER (ORDER BY t)`: looks at a row's neighbours in an order.
     Ordered,
+    /// `f(x)` of all rows, or of those of a group.
+    Aggregate,
     /// `FROM f((SELECT ...))`: takes tables, gives a table.
     Relation,
     /// `SELECT f()`: stands for columns.
@@ -156,7 +160,7 @@ impl Spec {
         match self.kind {
             Kind::Fitted => format!("{call} OVER ([PARTITION BY ...])"),
             Kind::Ordered => format!("{call} OVER ([PARTITION BY ...] ORDER BY ...)"),
-            Kind::RowWise | Kind::Relation | Kind::Selector => call,
+            Kind::RowWise | Kind::Aggregate | Kind::Relation | Kind::Selector => call,
         }
     }
 

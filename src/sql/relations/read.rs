@@ -36,6 +36,18 @@ fn spec(reader: Reader) -> Spec {
             Reader::Parquet => "Rows of Parquet files.",
             Reader::Arrow => "Rows of Arrow IPC files.",
             Reader::Avro => "Rows of Avro files.",
+            Reader::Images => {
+                "Pictures of folders, and of ZIP and TAR archives: path, label (the name of the folder), bytes, width, \
+                 height and channels. No more than a file's header is decoded."
+            }
+            Reader::Idx => {
+                "Rows of IDX files, the format of MNIST, compressed or not: row_id, and image, value or vector."
+            }
+            Reader::Npy => {
+                "Rows of NumPy's arrays, along their first axis: row_id, and image (8 bits, of three axes, or of four \
+                 with 1, 3 or 4 channels last), value or vector."
+            }
+            Reader::Npz => "Rows of NumPy's archives: row_id, and a column an array.",
         },
         // the declarations live as long as the program
         params: Box::leak(params.into_boxed_slice()),
@@ -47,6 +59,9 @@ fn spec(reader: Reader) -> Spec {
             Reader::Parquet => "Apache Parquet",
             Reader::Arrow => "Apache Arrow",
             Reader::Avro => "Apache Avro",
+            Reader::Images => "the formats' standards",
+            Reader::Idx => "LeCun, the MNIST database",
+            Reader::Npy | Reader::Npz => "NumPy's NEP 1",
         },
         also: match reader {
             Reader::Csv => &["pandas.read_csv", "read_csv (DuckDB)"],
@@ -54,6 +69,12 @@ fn spec(reader: Reader) -> Spec {
             Reader::Parquet => &["pandas.read_parquet", "read_parquet (DuckDB)"],
             Reader::Arrow => &["pandas.read_feather"],
             Reader::Avro => &["read_avro (DuckDB)"],
+            Reader::Images => &[
+                "torchvision.datasets.ImageFolder",
+                "tf.keras.utils.image_dataset_from_directory",
+            ],
+            Reader::Idx => &["torchvision.datasets.MNIST"],
+            Reader::Npy | Reader::Npz => &["numpy.load"],
         },
     }
 }
