@@ -415,14 +415,6 @@ impl Values {
         Ok(())
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Small(table) => table.len(),
-            Self::Wide(table) => table.len(),
-            Self::Text { short, long } => short.len() + long.len(),
-        }
-    }
-
     /// Bytes held on the heap, and those that the sorted values take up beside them.
     fn bytes(&self) -> usize {
         let (held, sorted) = match self {

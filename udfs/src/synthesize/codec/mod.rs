@@ -210,12 +210,7 @@ impl Column {
 
     /// The state that is NULL.
     pub fn null_state(&self) -> Option<u32> {
-        self.nullable.then_some(self.own_states() as u32)
-    }
-
-    /// How many states, from the first, carry a value.
-    pub fn carriers(&self) -> usize {
-        usize::from(self.has_value())
+        self.nullable().then_some(self.own_states() as u32)
     }
 
     fn own_states(&self) -> usize {

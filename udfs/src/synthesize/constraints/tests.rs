@@ -9,7 +9,7 @@ use arrow::compute::kernels::cmp::{gt_eq, lt};
 use arrow::datatypes::Int32Type;
 
 use crate::synthesize::{
-    Data, Model, Unwatched, check_options, kind, load, parse_options, rng, train,
+    Data, Model, Start, Unwatched, check_options, kind, load, parse_options, rng, train,
 };
 use datafusion_common::Result;
 
@@ -23,7 +23,7 @@ fn fit(batch: &RecordBatch, given: &[(&str, &str)]) -> Result<Arc<dyn Model>> {
     let options = parse_options(kind.as_ref(), &given)?;
     check_options(&options, &batch.schema())?;
     let data = Data::new(&batch.schema(), std::slice::from_ref(batch))?;
-    train(kind.as_ref(), &data, &options, &Unwatched)
+    train(kind.as_ref(), &data, &options, Start::Fresh, &Unwatched)
 }
 
 /// Journeys: from one place to another, begun before they end, with a price and a code.
