@@ -40,13 +40,14 @@ impl Relation for ModelHistory {
     fn plan(&self, call: &Call<'_>) -> Result<Expansion> {
         let model = call.env().store()?.model(&call.options().text("model")?)?;
         let history = model.history();
-        let rows = || {
-            let epochs = history.epochs.iter().zip(1i64..);
-            epochs.flat_map(|(losses, epoch)| {
-                let losses = history.names.iter().zip(losses);
-                losses.map(move |(name, value)| (epoch, name, f64::from(*value)))
-            })
-        };
+        let (mut epochs, mut losses, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for (of_epoch, epoch) in history.epochs.iter().zip(1i64..) {
+            for (name, value) in history.names.iter().zip(of_epoch) {
+                epochs.push(epoch);
+                losses.push(name.as_str());
+                values.push(f64::from(*value));
+            }
+        }
         let schema = Arc::new(Schema::new(vec![
             Field::new("epoch", DataType::Int64, false),
             Field::new("loss", DataType::Utf8, false),
@@ -55,15 +56,9 @@ impl Relation for ModelHistory {
         let batch = RecordBatch::try_new(
             Arc::clone(&schema),
             vec![
-                Arc::new(Int64Array::from_iter_values(
-                    rows().map(|(epoch, _, _)| epoch),
-                )),
-                Arc::new(StringArray::from_iter_values(
-                    rows().map(|(_, name, _)| name),
-                )),
-                Arc::new(Float64Array::from_iter_values(
-                    rows().map(|(_, _, value)| value),
-                )),
+                Arc::new(Int64Array::from(epochs)),
+                Arc::new(StringArray::from(losses)),
+                Arc::new(Float64Array::from(values)),
             ],
         )?;
         let table = MemTable::try_new(schema, vec![vec![batch]])?;
