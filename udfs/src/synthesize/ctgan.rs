@@ -57,6 +57,11 @@ impl NeuralKind for CtganKind {
         adversarial::ARCHITECTURE
     }
 
+    /// Mode-specific normalisation.
+    fn form(&self) -> &'static str {
+        "gmm"
+    }
+
     fn conditional(&self) -> bool {
         true
     }

@@ -33,6 +33,11 @@ pub trait NeuralKind: Debug + Send + Sync + 'static {
     /// Options that a model must share with the one it is started from.
     fn architecture(&self) -> &'static [&'static str];
 
+    /// How numbers stand in the model if nothing is said.
+    fn form(&self) -> &'static str {
+        "quantile"
+    }
+
     /// Whether the network sees conditions.
     fn conditional(&self) -> bool {
         false
@@ -61,7 +66,7 @@ impl<K: NeuralKind> Kind for K {
 
     fn options(&self) -> Vec<OptionSpec> {
         let mut specs = self.own_options();
-        specs.extend(codec::options());
+        specs.extend(codec::options_with_form(self.form()));
         specs
     }
 

@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use candle_core::cpu::erf::{erfc_f64, erfc_inv};
-use datafusion_common::{Result, exec_err};
+use datafusion_common::{Result, exec_err, plan_err};
 
 use super::codec::{Column, EncodedColumn};
 use super::condition::Evidence;
@@ -30,16 +30,27 @@ const ROWS_PER_BIN: usize = 20;
 const MOST_BINS: usize = 128;
 
 /// Options in which numeric columns of few different values are categorical.
+///
+/// # Errors
+/// If they want numbers in another form than by their quantiles, of which symbols are made.
 pub fn with_few_values_as_categories(
     kind: &dyn Kind,
     data: &Data,
     options: &Options,
 ) -> Result<Options> {
     let schema = data.schema();
+    if options.choice("form")? != "quantile" || !options.columns("gmm")?.is_empty() {
+        return plan_err!(
+            "USING {}: numbers are learnt by their quantiles; leave out OPTIONS form and gmm",
+            kind.name()
+        );
+    }
     let numeric = options.columns("numeric")?;
+    let moments = options.columns("datetime")?;
     let mut categorical = options.columns("categorical")?.to_vec();
     for (field, array) in schema.fields().iter().zip(data.rows().columns()) {
         if !numeric.contains(field.name())
+            && !moments.contains(field.name())
             && !categorical.contains(field.name())
             && has_few_values(array)?
         {

@@ -114,6 +114,11 @@ impl NeuralKind for TvaeKind {
         specs
     }
 
+    /// Mode-specific normalisation.
+    fn form(&self) -> &'static str {
+        "gmm"
+    }
+
     fn architecture(&self) -> &'static [&'static str] {
         &["embedding", "encoder", "decoder"]
     }
