@@ -1,6 +1,7 @@
 //! Filters over a model's rows as conditions on its columns.
 
 use arrow::array::ArrayRef;
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
@@ -30,6 +31,11 @@ pub fn of_filter(filter: &Expr, schema: &Schema) -> Option<Vec<Condition>> {
             both.extend(of_filter(right, schema)?);
             Some(both)
         }
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => either(of_filter(left, schema)?, of_filter(right, schema)?),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
             (value, Expr::Literal(constant, _)) => {
                 test(value, &|data_type| comparison(*op, constant, data_type))
@@ -66,6 +72,23 @@ pub fn of_filter(filter: &Expr, schema: &Schema) -> Option<Vec<Condition>> {
         }
         _ => None,
     }
+}
+
+/// Equality with one of two lists: short lists of IN reach us as comparisons joined by OR.
+fn either(left: Vec<Condition>, right: Vec<Condition>) -> Option<Vec<Condition>> {
+    let ([left], [right]) = (&left[..], &right[..]) else {
+        return None;
+    };
+    let (Test::In(a), Test::In(b)) = (&left.test, &right.test) else {
+        return None;
+    };
+    if (left.column, &left.compared_as) != (right.column, &right.compared_as) {
+        return None;
+    }
+    Some(vec![Condition {
+        test: Test::In(concat(&[a, b]).ok()?),
+        ..left.clone()
+    }])
 }
 
 /// The column that an expression is, and the type that it is compared in where that is not its own.

@@ -32,7 +32,7 @@ const COMPLETE: Spec = Spec {
         NULL counts as what it is, a value the model has never seen as unknown.",
     params: &[
         MODEL,
-        Param::required(
+        Param::data(
             "query",
             "the rows; columns are the model's by their names, others stay as they are",
         ),
@@ -52,7 +52,7 @@ const IMPUTE: Spec = Spec {
         row holds.",
     params: &[
         MODEL,
-        Param::required(
+        Param::data(
             "query",
             "the rows; columns are the model's by their names, others stay as they are",
         ),
