@@ -9,18 +9,20 @@ pub fn ks_complement(a: &[f64], b: &[f64]) -> Option<f64> {
     if a.is_empty() || b.is_empty() {
         return None;
     }
-    let (mut i, mut j, mut most) = (0, 0, 0.0f64);
-    while i < a.len() && j < b.len() {
+    let (n, m) = (a.len(), b.len());
+    // the difference times n m, a whole number
+    let (mut i, mut j, mut most) = (0, 0, 0u128);
+    while i < n && j < m {
         let x = a[i].min(b[j]);
-        while i < a.len() && a[i] <= x {
+        while i < n && a[i] <= x {
             i += 1;
         }
-        while j < b.len() && b[j] <= x {
+        while j < m && b[j] <= x {
             j += 1;
         }
-        most = most.max((i as f64 / a.len() as f64 - j as f64 / b.len() as f64).abs());
+        most = most.max((i as u128 * m as u128).abs_diff(j as u128 * n as u128));
     }
-    Some(1.0 - most)
+    Some(1.0 - most as f64 / (n as u128 * m as u128) as f64)
 }
 
 /// 1 less half the sum of the differences of the categories' shares, as SDMetrics' TVComplement; missing values are left out.
