@@ -57,7 +57,7 @@ pub fn range_coverage(a: &[f64], b: &[f64]) -> Option<f64> {
     let width = high / 2.0 - low / 2.0;
     let lacking = |apart: f64| (apart / width).max(0.0);
     let covered = 1.0 - lacking(from / 2.0 - low / 2.0) - lacking(high / 2.0 - to / 2.0);
-    (width > 0.0 && covered.is_finite()).then_some(covered.max(0.0))
+    (width > 0.0 && width.is_finite()).then_some(covered.max(0.0))
 }
 
 /// How many values of the second lie in the range of the first, as SDMetrics' BoundaryAdherence.
@@ -130,7 +130,7 @@ mod tests {
             Some(0.5)
         );
         assert_eq!(ks_complement(&[GONE], &[1.0]), None);
-        assert_eq!(tv_complement(&[0, 0, 1, MISSING], &[0, 2], 3), Some(0.5));
+        assert_eq!(tv_complement(&[0, 0, 0, 1, MISSING], &[0, 2], 3), Some(0.5));
         assert_eq!(tv_complement(&[0], &[MISSING], 1), None);
         let [a, b] = [vec![0, MISSING], vec![0]].map(Column::Categories);
         assert_eq!(missing_similarity(&a, &b), Some(0.5));
@@ -139,7 +139,10 @@ mod tests {
 
     #[test]
     fn coverage() {
-        assert_eq!(range_coverage(&[0.0, 10.0], &[2.0, GONE, 9.0]), Some(0.7));
+        assert_eq!(
+            range_coverage(&[0.0, 10.0], &[2.5, GONE, 8.75]),
+            Some(0.625)
+        );
         assert_eq!(range_coverage(&[0.0, 10.0], &[-5.0, 50.0]), Some(1.0));
         assert_eq!(range_coverage(&[0.0, 1.0], &[50.0]), Some(0.0));
         assert_eq!(
