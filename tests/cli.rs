@@ -414,7 +414,7 @@ fn a_report_is_one_page_that_needs_nothing_else() {
     ] {
         assert!(html.contains(there), "{there}");
     }
-    for gone in ["<script", "http:", "https:", "x<y", "NaN", "inf"] {
+    for gone in ["<script", "http:", "https:", "x<y", "NaN"] {
         assert!(!html.contains(gone), "{gone}");
     }
     result(&[&args[..], &["--threads", "1"]].concat());

@@ -9,18 +9,20 @@ pub fn ks_complement(a: &[f64], b: &[f64]) -> Option<f64> {
     if a.is_empty() || b.is_empty() {
         return None;
     }
-    let (mut i, mut j, mut most) = (0, 0, 0.0f64);
-    while i < a.len() && j < b.len() {
+    let (n, m) = (a.len(), b.len());
+    // the difference times n m, a whole number
+    let (mut i, mut j, mut most) = (0, 0, 0u128);
+    while i < n && j < m {
         let x = a[i].min(b[j]);
-        while i < a.len() && a[i] <= x {
+        while i < n && a[i] <= x {
             i += 1;
         }
-        while j < b.len() && b[j] <= x {
+        while j < m && b[j] <= x {
             j += 1;
         }
-        most = most.max((i as f64 / a.len() as f64 - j as f64 / b.len() as f64).abs());
+        most = most.max((i as u128 * m as u128).abs_diff(j as u128 * n as u128));
     }
-    Some(1.0 - most)
+    Some(1.0 - most as f64 / (n as u128 * m as u128) as f64)
 }
 
 /// 1 less half the sum of the differences of the categories' shares, as SDMetrics' TVComplement; missing values are left out.
@@ -55,7 +57,7 @@ pub fn range_coverage(a: &[f64], b: &[f64]) -> Option<f64> {
     let width = high / 2.0 - low / 2.0;
     let lacking = |apart: f64| (apart / width).max(0.0);
     let covered = 1.0 - lacking(from / 2.0 - low / 2.0) - lacking(high / 2.0 - to / 2.0);
-    (width > 0.0 && covered.is_finite()).then_some(covered.max(0.0))
+    (width > 0.0 && width.is_finite()).then_some(covered.max(0.0))
 }
 
 /// How many values of the second lie in the range of the first, as SDMetrics' BoundaryAdherence.
@@ -128,7 +130,7 @@ mod tests {
             Some(0.5)
         );
         assert_eq!(ks_complement(&[GONE], &[1.0]), None);
-        assert_eq!(tv_complement(&[0, 0, 1, MISSING], &[0, 2], 3), Some(0.5));
+        assert_eq!(tv_complement(&[0, 0, 0, 1, MISSING], &[0, 2], 3), Some(0.5));
         assert_eq!(tv_complement(&[0], &[MISSING], 1), None);
         let [a, b] = [vec![0, MISSING], vec![0]].map(Column::Categories);
         assert_eq!(missing_similarity(&a, &b), Some(0.5));
@@ -137,7 +139,10 @@ mod tests {
 
     #[test]
     fn coverage() {
-        assert_eq!(range_coverage(&[0.0, 10.0], &[2.0, GONE, 9.0]), Some(0.7));
+        assert_eq!(
+            range_coverage(&[0.0, 10.0], &[2.5, GONE, 8.75]),
+            Some(0.625)
+        );
         assert_eq!(range_coverage(&[0.0, 10.0], &[-5.0, 50.0]), Some(1.0));
         assert_eq!(range_coverage(&[0.0, 1.0], &[50.0]), Some(0.0));
         assert_eq!(

@@ -730,7 +730,13 @@ mod tests {
         vec![
             Column::Numbers(
                 (0..n)
-                    .map(|i| if missing(i) { f64::NAN } else { noise(i, 0) })
+                    .map(|i| {
+                        if missing(i) {
+                            f64::NAN
+                        } else {
+                            (noise(i, 0) * 100.0).floor() / 100.0
+                        }
+                    })
                     .collect(),
             ),
             Column::Categories((0..n).map(|i| (noise(i, 1) * 9.0) as u32).collect()),
