@@ -103,7 +103,7 @@ def seedbed(options, folder, expression, count):
             command += ["-c", sql]
         log = subprocess.run(command, check=True, capture_output=True, text=True)
         # the statement's own figure
-        found = re.findall(r"([\d.]+) (ms|s)\b", log.stderr)
+        found = re.findall(r"([\d.]+) (ms|s)\b", log.stdout + log.stderr)
         value, unit = found[-1]
         return float(value) / (1000 if unit == "ms" else 1)
     return count / max(min(seconds(expression) for _ in range(options.runs)), 1e-6)
