@@ -32,7 +32,7 @@ const HASH: Spec = Spec {
     ],
     variadic: false,
     examples: &[Example {
-        sql: "SELECT hamming_distance(image_hash(i), image_hash(image_brightness(i, 0.9))) < 5 \
+        sql: "SELECT hamming_distance(image_hash(i, 'ahash'), image_hash(image_brightness(i, 0.9), 'ahash')) < 5 \
               FROM (SELECT image_from_pixels(range(0, 1024), width => 32, height => 32, scale => 0.2) AS i)",
         result: "true",
     }],
