@@ -476,7 +476,7 @@ impl Evaluation<'_> {
             let meaning = format!(
                 "{what} on {where_} of boosted trees learnt from the synthetic table{sampled}"
             );
-            told.of(*name, column, value, &meaning);
+            told.of(name, column, value, &meaning);
         }
         for ((_, name, what), value) in names.iter().zip(real.0) {
             let meaning = match &self.tables.holdout {
@@ -487,7 +487,7 @@ impl Evaluation<'_> {
                 None => "NULL: write holdout => (SELECT ...), rows that no model has learnt from"
                     .to_string(),
             };
-            told.of(*name, column, value, &meaning);
+            told.of(name, column, value, &meaning);
         }
         Ok(())
     }

@@ -180,8 +180,8 @@ impl Cells {
         let cells = a.many as usize * b.many as usize;
         let counts = if cells <= MOST_CELLS {
             let mut counts = vec![[0u64; 2]; cells];
-            for table in 0..2 {
-                for (x, y) in a.codes[table].iter().zip(&b.codes[table]) {
+            for (table, (left, right)) in a.codes.iter().zip(&b.codes).enumerate() {
+                for (x, y) in left.iter().zip(right) {
                     counts[(*x * b.many + *y) as usize][table] += 1;
                 }
             }
