@@ -235,7 +235,8 @@ impl Relations {
             }
             Expansion::Plan(plan) => Ok(plan),
             Expansion::Table(provider) => {
-                LogicalPlanBuilder::scan(spec.name, provider_as_source(provider), None)?.build()
+                let given: Vec<_> = call.options.iter().collect();
+                scan(spec.name, &format!("{given:?}"), provider)
             }
             Expansion::Around(name, sql, make) => {
                 self.nodes.lock().insert(name, make);
@@ -327,8 +328,17 @@ impl Relations {
             }
         }
         let provider = load::open(reader, &paths, &named, &self.load_env()?)?;
-        LogicalPlanBuilder::scan(reader.function(), provider_as_source(provider), None)?.build()
+        scan(reader.function(), &format!("{paths:?} {named:?}"), provider)
     }
+}
+
+/// A table by the name `called`. DataFusion takes scans of one name for the same, whatever they read, and gives
+/// one's rows for the other's in a statement that has both: so the scan's own name says what it reads.
+fn scan(called: &str, reads: &str, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    let name = TableReference::bare(format!("{called} {reads}"));
+    LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?
+        .alias(TableReference::bare(called))?
+        .build()
 }
 
 impl RelationPlanner for Relations {
@@ -368,12 +378,7 @@ impl RelationPlanner for Relations {
             let table = std::path::Path::new(&ident.value)
                 .file_stem()
                 .map_or("file".into(), |s| s.to_string_lossy());
-            let plan = LogicalPlanBuilder::scan(
-                TableReference::bare(table.as_ref()),
-                provider_as_source(provider),
-                None,
-            )?
-            .build()?;
+            let plan = scan(&table, &ident.value, provider)?;
             let planned = PlannedRelation::new(plan, alias.clone());
             return Ok(RelationPlanning::Planned(Box::new(planned)));
         };
