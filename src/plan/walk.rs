@@ -100,38 +100,13 @@ fn leads_with(sort: &SortExec, keys: &[Arc<dyn PhysicalExpr>]) -> bool {
             .all(|by| keys.contains(&by.expr))
 }
 
-/// A function of ordered rows, and its arguments.
-#[derive(Debug, Clone)]
-struct Call {
-    expr: Arc<dyn WindowExpr>,
-    args: Vec<Arc<dyn PhysicalExpr>>,
-}
-
-impl Call {
-    fn of(expr: &Arc<dyn WindowExpr>) -> Option<Self> {
-        let standard = expr.as_any().downcast_ref::<StandardWindowExpr>()?;
-        let call = standard.get_standard_func_expr();
-        let call = call.as_any().downcast_ref::<WindowUDFExpr>()?;
-        call.fun().inner().downcast_ref::<OrderedWindow>()?;
-        Some(Self {
-            expr: Arc::clone(expr),
-            args: call.args().to_vec(),
-        })
-    }
-
-    /// A walk, and how many of the arguments it is given.
-    fn walk(&self, schema: &SchemaRef) -> Result<Option<(Box<dyn Walk>, usize)>> {
-        let standard = self.expr.as_any().downcast_ref::<StandardWindowExpr>();
-        let call = standard.map(StandardWindowExpr::get_standard_func_expr);
-        let udf = call.and_then(|c| c.as_any().downcast_ref::<WindowUDFExpr>());
-        let window = udf.and_then(|u| u.fun().inner().downcast_ref::<OrderedWindow>());
-        let types = self
-            .args
-            .iter()
-            .map(|a| a.data_type(schema))
-            .collect::<Result<Vec<_>>>()?;
-        window.map(|w| w.walk(&types)).transpose()
-    }
+/// The function of ordered rows that a call is of, and its arguments.
+fn ordered(call: &dyn WindowExpr) -> Option<(&OrderedWindow, &[Arc<dyn PhysicalExpr>])> {
+    let standard = call.as_any().downcast_ref::<StandardWindowExpr>()?;
+    let function = standard.get_standard_func_expr().as_any();
+    let function = function.downcast_ref::<WindowUDFExpr>()?;
+    let window = function.fun().inner().downcast_ref::<OrderedWindow>()?;
+    Some((window, function.args()))
 }
 
 /// Functions of ordered rows over rows that are sorted: a window all of whose calls are ours.
@@ -139,17 +114,18 @@ impl Call {
 pub struct WalkExec {
     /// The window it stands for, which knows all but how to run.
     window: Arc<dyn ExecutionPlan>,
-    calls: Vec<Call>,
+    calls: Vec<Arc<dyn WindowExpr>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl WalkExec {
     /// In place of a window; `None` where it has calls of other functions.
     pub fn instead_of(window: &Arc<dyn ExecutionPlan>) -> Option<Self> {
-        let calls = calls(window)?.iter().map(Call::of).collect::<Option<_>>()?;
-        Some(Self {
+        let calls = calls(window)?;
+        let ours = calls.iter().all(|call| ordered(call.as_ref()).is_some());
+        ours.then(|| Self {
             window: Arc::clone(window),
-            calls,
+            calls: calls.to_vec(),
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -157,7 +133,7 @@ impl WalkExec {
 
 impl DisplayAs for WalkExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let calls: Vec<&str> = self.calls.iter().map(|call| call.expr.name()).collect();
+        let calls: Vec<&str> = self.calls.iter().map(|call| call.name()).collect();
         write!(f, "WalkExec: {}", calls.join(", "))
     }
 }
@@ -224,15 +200,22 @@ impl ExecutionPlan for WalkExec {
         let children = self.children().into_iter().cloned().collect();
         let input = one_input("WalkExec", children)?;
         let input_schema = input.schema();
-        let mut walks = Vec::with_capacity(self.calls.len());
-        for call in &self.calls {
-            if let Some((walk, data)) = call.walk(&input_schema)? {
-                walks.push((walk, call.args[..data].to_vec()));
-            }
-        }
+        let walks = self
+            .calls
+            .iter()
+            .filter_map(|call| ordered(call.as_ref()))
+            .map(|(window, args)| {
+                let types = args
+                    .iter()
+                    .map(|arg| arg.data_type(&input_schema))
+                    .collect::<Result<Vec<_>>>()?;
+                let (walk, data) = window.walk(&types)?;
+                Ok((walk, args[..data].to_vec()))
+            })
+            .collect::<Result<Vec<Walking>>>()?;
         let mut walkers = Walkers {
             walks,
-            keys: self.calls[0].expr.partition_by().to_vec(),
+            keys: self.calls[0].partition_by().to_vec(),
             last: None,
             schema: self.schema(),
         };

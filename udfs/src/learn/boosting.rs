@@ -8,6 +8,7 @@ use datafusion_common::{Result, exec_datafusion_err};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use super::logistic::softmax;
 use crate::fitted::counts::MISSING;
 use crate::fitted::quantiles::{of_order_key, order_key};
 use crate::table::Stop;
@@ -305,7 +306,9 @@ impl Boosted {
             stop.check()?;
             if width > 1 {
                 chances.copy_from_slice(&scores);
-                chances.chunks_exact_mut(width).for_each(softmax);
+                chances.chunks_exact_mut(width).for_each(|scores| {
+                    softmax(scores);
+                });
             }
             for class in 0..width {
                 let unit = match objective {
@@ -377,7 +380,9 @@ impl Boosted {
                         match self.objective {
                             Objective::Squared => {}
                             Objective::Logistic => scores[0] = logistic(scores[0]),
-                            Objective::Softmax(_) => softmax(scores),
+                            Objective::Softmax(_) => {
+                                softmax(scores);
+                            }
                         }
                     }
                 });
@@ -418,13 +423,6 @@ fn counted(first: f64, second: f64) -> [i32; 2] {
 
 fn logistic(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
-}
-
-fn softmax(scores: &mut [f64]) {
-    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    scores.iter_mut().for_each(|s| *s = (*s - most).exp());
-    let sum: f64 = scores.iter().sum();
-    scores.iter_mut().for_each(|s| *s /= sum);
 }
 
 /// What is best told without looking at a row.

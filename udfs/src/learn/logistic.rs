@@ -180,7 +180,8 @@ fn sigmoid(x: f64) -> f64 {
     }
 }
 
-fn softmax(values: &mut [f64]) -> f64 {
+/// Scores become probabilities; gives the logarithm of the sum of the scores' exponentials.
+pub(super) fn softmax(values: &mut [f64]) -> f64 {
     let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
     for v in values.iter_mut() {

@@ -7,8 +7,9 @@ use arrow::compute::interleave;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 
-use super::window::{Ordered, Walk, present};
+use super::window::{Ordered, Walk};
 use crate::arrays::only;
+use crate::fitted::numbers::present_in;
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
 
@@ -155,8 +156,8 @@ impl Walk for Fill {
         const NONE: (usize, usize) = (0, 0);
         const LAST: (usize, usize) = (1, 0);
         let values = &values[0];
-        let present = present(values);
-        let has = |row: usize| present.as_ref().is_none_or(|p| p.value(row));
+        let present = present_in(values);
+        let has = |row: usize| present.as_ref().is_none_or(|p| p.is_valid(row));
         let mut from = Vec::with_capacity(values.len());
         // where the value to fill with is
         let mut at = LAST;

@@ -10,8 +10,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion_common::{Result, ScalarValue, plan_err};
 
-use super::window::{Ordered, Walk, present};
+use super::window::{Ordered, Walk};
 use crate::arrays::{float_type, is_number};
+use crate::fitted::numbers::present_in;
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -160,14 +161,14 @@ impl Walk for Distance {
         groups: &[Range<usize>],
         goes_on: bool,
     ) -> Result<ArrayRef> {
-        let present = present(&values[0]);
+        let present = present_in(&values[0]);
         let mut distances = Float64Builder::with_capacity(values[0].len());
         for (i, group) in groups.iter().enumerate() {
             if i > 0 || !goes_on {
                 self.last = None;
             }
             for row in group.clone() {
-                let missing = present.as_ref().is_some_and(|p| !p.value(row));
+                let missing = present.as_ref().is_some_and(|p| p.is_null(row));
                 distances.append_option(self.row(&values[1], row, missing));
             }
         }

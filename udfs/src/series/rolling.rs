@@ -7,8 +7,9 @@ use arrow::array::{ArrayRef, AsArray, Float64Builder};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion_common::Result;
 
-use super::window::{Ordered, Walk, present};
+use super::window::{Ordered, Walk};
 use crate::arrays::{float_type, only};
+use crate::fitted::numbers::present_in;
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
 
@@ -156,7 +157,7 @@ impl Walk for Window {
         goes_on: bool,
     ) -> Result<ArrayRef> {
         let size = self.rolling.window;
-        let present = present(&values[0]);
+        let present = present_in(&values[0]);
         let all = values[0].as_primitive::<Float64Type>().values();
         let mut results = Float64Builder::with_capacity(all.len());
         for (i, group) in groups.iter().enumerate() {
@@ -167,7 +168,7 @@ impl Walk for Window {
             match &present {
                 None => self.rows.extend_from_slice(&all[group.clone()]),
                 Some(present) => self.rows.extend(group.clone().map(|row| {
-                    if present.value(row) {
+                    if present.is_valid(row) {
                         all[row]
                     } else {
                         f64::NAN

@@ -5,9 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Float16Type, Float32Type, Float64Type};
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{Result, ScalarValue, plan_err};
 use datafusion_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
 use datafusion_expr::{PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
@@ -52,38 +51,6 @@ pub trait Walk: Debug + Send {
         groups: &[Range<usize>],
         goes_on: bool,
     ) -> Result<ArrayRef>;
-}
-
-/// Which rows have a value: neither NULL nor, in floats, NaN. `None` where all have one.
-pub fn present(values: &ArrayRef) -> Option<BooleanBuffer> {
-    let rows = values.len();
-    let nulls = values.logical_nulls().filter(|n| n.null_count() > 0);
-    let numbers = match values.data_type() {
-        DataType::Float64 => {
-            let all = values.as_primitive::<Float64Type>().values();
-            all.iter()
-                .any(|v| v.is_nan())
-                .then(|| BooleanBuffer::collect_bool(rows, |i| !all[i].is_nan()))
-        }
-        DataType::Float32 => {
-            let all = values.as_primitive::<Float32Type>().values();
-            all.iter()
-                .any(|v| v.is_nan())
-                .then(|| BooleanBuffer::collect_bool(rows, |i| !all[i].is_nan()))
-        }
-        DataType::Float16 => {
-            let all = values.as_primitive::<Float16Type>().values();
-            all.iter()
-                .any(|v| v.is_nan())
-                .then(|| BooleanBuffer::collect_bool(rows, |i| !all[i].is_nan()))
-        }
-        _ => None,
-    };
-    match (nulls, numbers) {
-        (None, numbers) => numbers,
-        (Some(nulls), None) => Some(nulls.into_inner()),
-        (Some(nulls), Some(numbers)) => Some(nulls.inner() & &numbers),
-    }
 }
 
 /// A walk row by row, for windows that hold functions of other kinds too.
