@@ -311,6 +311,24 @@ fn beginning(mut file: impl Read) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
+/// A picture in an archive.
+fn member(
+    archive: &str,
+    inner: &str,
+    place: usize,
+    file: &mut dyn Read,
+    size: u64,
+    batch: &mut Batch<'_>,
+    writer: &mut Writer,
+) -> Result<bool> {
+    let content = match batch.wants_content() {
+        true => content(file, size).map_err(failed(archive))?,
+        false => Vec::new(),
+    };
+    let name = format!("{archive}/{inner}");
+    batch.add(&name, content, writer, place as u64 + 1)
+}
+
 fn tarred(path: &Path, name: &str, batch: &mut Batch<'_>, writer: &mut Writer) -> Result<bool> {
     let source = Source::open(path, Encoding::Latin1)?;
     let source = Source {
@@ -325,18 +343,8 @@ fn tarred(path: &Path, name: &str, batch: &mut Batch<'_>, writer: &mut Writer) -
         if !entry.header().entry_type().is_file() || !is_picture(&inner) {
             continue;
         }
-        let content = if batch.wants_content() {
-            let size = entry.size();
-            content(&mut entry, size).map_err(failed(name))?
-        } else {
-            Vec::new()
-        };
-        if !batch.add(
-            &format!("{name}/{inner}"),
-            content,
-            writer,
-            place as u64 + 1,
-        )? {
+        let size = entry.size();
+        if !member(name, &inner, place, &mut entry, size, batch, writer)? {
             return Ok(false);
         }
     }
@@ -348,23 +356,13 @@ fn zipped(path: &Path, name: &str, batch: &mut Batch<'_>, writer: &mut Writer) -
     let file = File::open(path).map_err(failed(name))?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(wrong)?;
     for place in 0..archive.len() {
-        let entry = archive.by_index(place).map_err(wrong)?;
+        let mut entry = archive.by_index(place).map_err(wrong)?;
         let inner = entry.name().map_err(wrong)?.into_owned();
         if !entry.is_file() || !is_picture(&inner) {
             continue;
         }
-        let content = if batch.wants_content() {
-            let size = entry.size();
-            content(entry, size).map_err(failed(name))?
-        } else {
-            Vec::new()
-        };
-        if !batch.add(
-            &format!("{name}/{inner}"),
-            content,
-            writer,
-            place as u64 + 1,
-        )? {
+        let size = entry.size();
+        if !member(name, &inner, place, &mut entry, size, batch, writer)? {
             return Ok(false);
         }
     }

@@ -24,17 +24,16 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
-use futures::StreamExt;
 use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
 use super::args::{Args, Param};
 use super::csv::{column_types, declare};
 use super::hive::Hive;
+use super::leaf;
 use super::path::Reader;
 use super::rejects::{Writer, shortened};
 use super::shown::Shown;
@@ -657,22 +656,17 @@ struct JsonExec {
 
 impl DisplayAs for JsonExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let schema = self.schema();
-        let columns: Vec<&str> = schema.fields().iter().map(|c| c.name().as_str()).collect();
-        let names: Vec<&str> = self.scan.files.iter().map(|c| &*c.source.name).collect();
-        let shown = names.len().min(5);
-        write!(
+        let files = &self.scan.files;
+        let files = leaf::first_files(files.len(), |i| files[i].source.name.to_string());
+        let partitions = self.groups.len();
+        leaf::explain(
             f,
-            "JsonExec: files=[{}{}], partitions={}, projection=[{}]",
-            names[..shown].join(", "),
-            if shown < names.len() { ", ..." } else { "" },
-            self.groups.len(),
-            columns.join(", ")
-        )?;
-        if let Some(limit) = self.limit {
-            write!(f, ", limit={limit}")?;
-        }
-        Ok(())
+            "JsonExec: ",
+            &files,
+            partitions,
+            &self.schema(),
+            self.limit,
+        )
     }
 }
 
@@ -726,15 +720,7 @@ impl ExecutionPlan for JsonExec {
             metrics: BaselineMetrics::new(&self.metrics, partition),
             running: Arc::clone(&self.running),
         };
-        let stream_schema = Arc::clone(&schema);
-        let stream = futures::stream::once(async move {
-            let mut builder = RecordBatchReceiverStream::builder(stream_schema, 2);
-            let send = builder.tx();
-            builder.spawn_blocking(move || reading.run(&send));
-            builder.build()
-        })
-        .flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+        Ok(leaf::on_a_thread(schema, move |send| reading.run(&send)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

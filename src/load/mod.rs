@@ -11,6 +11,7 @@ mod files;
 mod hive;
 mod images;
 mod json;
+mod leaf;
 mod path;
 mod rejects;
 mod rows;

@@ -17,12 +17,12 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
-use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
+
+use super::leaf;
 
 /// What a table of this kind reads.
 pub trait Rows: fmt::Debug + Send + Sync + 'static {
@@ -142,23 +142,10 @@ struct RowsExec {
 
 impl DisplayAs for RowsExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let files = self.rows.files();
-        let shown: Vec<String> = (0..files.min(5)).map(|i| self.rows.file(i)).collect();
-        let schema = self.schema();
-        let columns: Vec<&str> = schema.fields().iter().map(|c| c.name().as_str()).collect();
-        write!(
-            f,
-            "RowsExec: {}, files=[{}{}], partitions={}, projection=[{}]",
-            self.rows.function(),
-            shown.join(", "),
-            if shown.len() < files { ", ..." } else { "" },
-            self.parts.len(),
-            columns.join(", ")
-        )?;
-        match self.limit {
-            Some(limit) => write!(f, ", limit={limit}"),
-            None => Ok(()),
-        }
+        let files = leaf::first_files(self.rows.files(), |i| self.rows.file(i));
+        let begin = format!("RowsExec: {}, ", self.rows.function());
+        let partitions = self.parts.len();
+        leaf::explain(f, &begin, &files, partitions, &self.schema(), self.limit)
     }
 }
 
@@ -207,26 +194,19 @@ impl ExecutionPlan for RowsExec {
         let batch_rows = context.session_config().batch_size().max(1);
         let left = self.limit.unwrap_or(usize::MAX);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let stream_schema = Arc::clone(&schema);
-        let stream = futures::stream::once(async move {
-            let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&stream_schema), 2);
+        Ok(leaf::on_a_thread(Arc::clone(&schema), move |send| {
             let mut sink = Sink {
                 columns,
                 batch_rows,
                 left,
-                schema: stream_schema,
+                schema,
                 metrics,
-                send: builder.tx(),
+                send,
             };
-            builder.spawn_blocking(move || {
-                rows.read(files, &mut sink)?;
-                sink.metrics.done();
-                Ok(())
-            });
-            builder.build()
-        })
-        .flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+            rows.read(files, &mut sink)?;
+            sink.metrics.done();
+            Ok(())
+        }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

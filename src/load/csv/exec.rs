@@ -19,17 +19,16 @@ use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
 use datafusion::physical_plan::statistics::StatisticsArgs;
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
-use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
 use super::column::{BadCell, Block, Column, column};
 use super::input::{Input, Parts};
 use super::tokenize::{Fault, Odd, Records, Row, Want};
 use super::{CsvFile, Output, Scan};
+use crate::load::leaf;
 use crate::load::rejects::{Writer, shortened};
 use crate::load::shown::Shown;
 use crate::load::source::Source;
@@ -156,27 +155,20 @@ fn divide(scan: &Scan, partitions: usize, least_bytes: u64) -> (Vec<Parts>, Vec<
 
 impl DisplayAs for CsvExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let schema = self.schema();
-        let columns: Vec<&str> = schema.fields().iter().map(|c| c.name().as_str()).collect();
-        let names: Vec<&str> = self.scan.files.iter().map(|c| &*c.source.name).collect();
-        let shown = names.len().min(5);
-        let files = names[..shown].join(", ");
-        let more = if shown < names.len() { ", ..." } else { "" };
+        let files = &self.scan.files;
+        let files = leaf::first_files(files.len(), |i| files[i].source.name.to_string());
         match t {
-            DisplayFormatType::TreeRender => {
-                write!(f, "files={files}{more}")
-            }
+            DisplayFormatType::TreeRender => write!(f, "files={files}"),
             _ => {
-                write!(
+                let partitions = self.partitions.len();
+                leaf::explain(
                     f,
-                    "CsvExec: files=[{files}{more}], partitions={}, projection=[{}]",
-                    self.partitions.len(),
-                    columns.join(", ")
-                )?;
-                if let Some(limit) = self.limit {
-                    write!(f, ", limit={limit}")?;
-                }
-                Ok(())
+                    "CsvExec: ",
+                    &files,
+                    partitions,
+                    &self.schema(),
+                    self.limit,
+                )
             }
         }
     }
@@ -239,16 +231,7 @@ impl ExecutionPlan for CsvExec {
             rejected: MetricBuilder::new(&self.metrics).counter("rejected", partition),
             running: Arc::clone(&self.running),
         };
-        let stream_schema = Arc::clone(&schema);
-        // Nothing is read before the stream is polled.
-        let stream = futures::stream::once(async move {
-            let mut builder = RecordBatchReceiverStream::builder(stream_schema, 2);
-            let send = builder.tx();
-            builder.spawn_blocking(move || reader.run(&send));
-            builder.build()
-        })
-        .flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+        Ok(leaf::on_a_thread(schema, move |send| reader.run(&send)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
