@@ -113,6 +113,14 @@ impl Call<'_> {
         &self.options
     }
 
+    /// The option `seed`; seedbed.seed where it is left out.
+    pub fn seed(&self) -> Result<u64> {
+        match self.options.is_null("seed") {
+            true => self.env.seed(),
+            false => Ok(self.options.integer("seed", 0)?.unsigned_abs()),
+        }
+    }
+
     /// What planners share.
     pub fn env(&self) -> &Env {
         self.env

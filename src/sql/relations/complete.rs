@@ -121,11 +121,7 @@ impl Relation for Complete {
                 (0..learnt.fields().len()).filter(absent).collect()
             }
         };
-        let seed = if options.is_null("seed") {
-            call.env().seed()?
-        } else {
-            options.integer("seed", 0)?.unsigned_abs()
-        };
+        let seed = call.seed()?;
         let rows = shuffled(call, seed as i64);
         let columns = call.columns(0);
         let [key] = free(&columns, ["key"]);

@@ -73,11 +73,7 @@ impl Relation for Sample {
         } else {
             options.integer("n", 0)?.unsigned_abs()
         };
-        let seed = if options.is_null("seed") {
-            call.env().seed()?
-        } else {
-            options.integer("seed", 0)?.unsigned_abs()
-        };
+        let seed = call.seed()?;
         Ok(Expansion::Table(Arc::new(SampleTable::new(
             name, model, rows, seed,
         ))))

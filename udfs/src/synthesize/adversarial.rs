@@ -298,10 +298,7 @@ pub fn fit(task: &Task<'_>, config: &Config, objective: &dyn Objective) -> Resul
 
 impl Game<'_> {
     fn resume(&mut self, file: &ModelFile) -> Result<()> {
-        let damaged = |error: serde_json::Error| {
-            DataFusionError::Execution(format!("the model file is damaged: {error}"))
-        };
-        let steps: Steps = serde_json::from_str(file.text("steps")?).map_err(damaged)?;
+        let steps: Steps = file.json("steps")?;
         self.generator_adam.steps = steps.generator;
         self.discriminator_adam.steps = steps.discriminator;
         let mut averaged = self.generator.clone();

@@ -91,15 +91,11 @@ impl Kind for CopulaKind {
     }
 
     fn load(&self, file: &ModelFile) -> Result<Arc<dyn Model>> {
-        let damaged = |error: serde_json::Error| {
-            DataFusionError::Execution(format!("the model file is damaged: {error}"))
-        };
-        let given: Vec<(String, String)> =
-            serde_json::from_str(file.text("options")?).map_err(damaged)?;
+        let given: Vec<(String, String)> = file.json("options")?;
         let about = About {
             options: parse_options(self, &given)?,
             codec: Codec::load(file)?,
-            rows: serde_json::from_str(file.text("rows")?).map_err(damaged)?,
+            rows: file.json("rows")?,
         };
         let columns = about.codec.columns();
         let margins = columns

@@ -15,7 +15,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::FileWriter;
 use candle_core::{DType, Device, Tensor};
-use datafusion_common::{Result, exec_err, internal_err};
+use datafusion_common::{Result, exec_datafusion_err, exec_err, internal_err};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{rng, tensor_error};
@@ -49,6 +50,12 @@ impl ModelFile {
             Some(text) => Ok(text),
             None => exec_err!("the model file has no {name}: it is damaged, or not a model"),
         }
+    }
+
+    /// What a text says as JSON.
+    pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        serde_json::from_str(self.text(name)?)
+            .map_err(|error| exec_datafusion_err!("the model file is damaged: {error}"))
     }
 
     pub fn set_tensor(&mut self, name: impl Into<String>, tensor: Tensor) {

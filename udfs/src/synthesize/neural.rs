@@ -232,7 +232,7 @@ fn resume(
             kind.name()
         );
     }
-    let done: Done = serde_json::from_str(file.text("done")?).map_err(damaged)?;
+    let done: Done = file.json("done")?;
     let before = base.history().clone();
     let start = |_: &Codec, _: &Heads, _: &Conditions| Ok(Start::Resume { file: &file, done });
     run(kind, data, options, watch, codec, start, Some(before))
@@ -423,10 +423,6 @@ fn run<'a>(
     Ok(Arc::new(model))
 }
 
-fn damaged(error: serde_json::Error) -> DataFusionError {
-    DataFusionError::Execution(format!("the model file is damaged: {error}"))
-}
-
 /// A trained network.
 #[derive(Debug)]
 struct Neural {
@@ -447,13 +443,11 @@ struct Neural {
 
 impl Neural {
     fn new(kind: &impl NeuralKind, file: ModelFile) -> Result<Self> {
-        let given: Vec<(String, String)> =
-            serde_json::from_str(file.text("options")?).map_err(damaged)?;
+        let given: Vec<(String, String)> = file.json("options")?;
         let options = parse_options(kind, &given)?;
         let tensor = file.tensor("history")?;
         let losses = tensor.to_vec1::<f32>().map_err(tensor_error)?;
-        let names: Vec<String> =
-            serde_json::from_str(file.text("history_names")?).map_err(damaged)?;
+        let names: Vec<String> = file.json("history_names")?;
         let epochs = losses.chunks(names.len().max(1));
         let history = History {
             epochs: epochs.map(<[f32]>::to_vec).collect(),
@@ -475,7 +469,7 @@ impl Neural {
         Ok(Self {
             kind: kind.name(),
             architecture: kind.architecture(),
-            rows: serde_json::from_str(file.text("rows")?).map_err(damaged)?,
+            rows: file.json("rows")?,
             generator: generator.folded(),
             spread: spread.map_err(tensor_error)?,
             options,

@@ -158,9 +158,7 @@ impl NeuralKind for TvaeKind {
             coder.networks.decoder.freeze_hidden();
         }
         if let Start::Resume { file, .. } = &task.start {
-            let steps: Steps = serde_json::from_str(file.text("steps")?).map_err(|error| {
-                DataFusionError::Execution(format!("the model file is damaged: {error}"))
-            })?;
+            let steps: Steps = file.json("steps")?;
             coder.adam.steps = steps.adam;
         }
         let schedule = Schedule::new(task.rows, 1, task.common, task.done());

@@ -57,7 +57,7 @@ impl Wrapped {
                 inner: model,
                 layer: Some(layer),
                 given: match file.text(GIVEN) {
-                    Ok(given) => serde_json::from_str(given).map_err(damaged)?,
+                    Ok(_) => file.json(GIVEN)?,
                     Err(_) => Vec::new(),
                 },
                 chosen: None,
@@ -216,13 +216,10 @@ impl Model for Wrapped {
         }
         if let Some(layer) = &self.layer {
             layer.save(&mut file)?;
-            let given = serde_json::to_string(&self.given).map_err(damaged)?;
+            let given = serde_json::to_string(&self.given)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
             file.set_text(GIVEN, &given);
         }
         file.to_bytes()
     }
-}
-
-fn damaged(error: serde_json::Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }

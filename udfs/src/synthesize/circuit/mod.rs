@@ -160,21 +160,16 @@ impl Kind for CircuitKind {
     }
 
     fn load(&self, file: &ModelFile) -> Result<Arc<dyn Model>> {
-        let damaged = |error: serde_json::Error| {
-            DataFusionError::Execution(format!("the model file is damaged: {error}"))
-        };
-        let given: Vec<(String, String)> =
-            serde_json::from_str(file.text("options")?).map_err(damaged)?;
+        let given: Vec<(String, String)> = file.json("options")?;
         let losses: Vec<f32> = file
             .tensor("history")?
             .to_vec1::<f32>()
             .map_err(tensor_error)?;
-        let names: Vec<String> =
-            serde_json::from_str(file.text("history_names")?).map_err(damaged)?;
+        let names: Vec<String> = file.json("history_names")?;
         let about = About {
             options: parse_options(self, &given)?,
             codec: Codec::load(file)?,
-            rows: serde_json::from_str(file.text("rows")?).map_err(damaged)?,
+            rows: file.json("rows")?,
             history: History {
                 epochs: losses
                     .chunks(names.len().max(1))
