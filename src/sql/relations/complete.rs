@@ -92,7 +92,7 @@ impl Relation for Complete {
         let options = call.options();
         let name = options.text("model")?;
         let model = call.env().store()?.model(&name)?;
-        if model.kind() != "circuit" {
+        if !model.completes() {
             return plan_err!(
                 "{}: {name} is a model of kind {}, which cannot continue rows; one of kind circuit can. \
                  Write CREATE OR REPLACE MODEL {name} USING circuit AS SELECT ...",

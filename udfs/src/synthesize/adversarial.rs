@@ -10,7 +10,6 @@ use datafusion_common::{DataFusionError, Result};
 use serde::{Deserialize, Serialize};
 
 use super::codec::Encoded;
-use super::conditions::{Conditions, Drawn, TrainingBySampling};
 use super::layers::{
     Axis, Discriminator, Heads, Judgement, Matrix, Mlp, MlpShape, Network, Statistics, Tape,
 };
@@ -19,6 +18,7 @@ use super::optim::{Adam, AdamConfig, Average};
 use super::options::{integer, number, widths};
 use super::quality::Judge;
 use super::training::{self, Batch, Common, History, Schedule, Trainee};
+use super::training_by_sampling::{Conditions, Drawn, TrainingBySampling};
 use super::{ModelFile, OptionSpec, Options, rng};
 
 /// Batches of noise that the batch-norm statistics of sampling are taken over.

@@ -10,7 +10,6 @@ mod circuit;
 pub mod codec;
 mod complete_udf;
 mod condition;
-mod conditions;
 mod constraints;
 mod copula;
 mod ctgan;
@@ -26,6 +25,7 @@ pub mod rng;
 mod sample_udf;
 mod symbols;
 pub mod training;
+mod training_by_sampling;
 mod tvae;
 mod wgan_gp;
 mod wrapped;
@@ -155,6 +155,11 @@ pub trait Model: Debug + Send + Sync {
     /// If the model knows that no row can meet the conditions.
     fn given(&self, _conditions: &[Condition]) -> Result<Option<Arc<dyn Draw>>> {
         Ok(None)
+    }
+
+    /// Whether the model can continue rows.
+    fn completes(&self) -> bool {
+        false
     }
 
     /// Partial rows continued: every column of the model that is not in `rows` is drawn given those that

@@ -11,9 +11,9 @@ use datafusion_common::{DataFusionError, Result, exec_err, plan_err};
 use rayon::prelude::*;
 
 use super::codec::Encoded;
-use super::conditions::{Conditions, Drawn};
 use super::layers::{Heads, Mapping, Mlp, NO_CONDITION, Network, Statistics, Tape};
 use super::training::{Common, Done, History};
+use super::training_by_sampling::{Conditions, Drawn};
 use super::{
     BLOCK, Codec, Data, Kind, Model, ModelFile, OptionSpec, Options, Watch, codec, nearest,
     parse_options, rng, tensor_error,

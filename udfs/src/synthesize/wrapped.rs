@@ -130,6 +130,10 @@ impl Model for Wrapped {
         }
     }
 
+    fn completes(&self) -> bool {
+        self.inner.completes()
+    }
+
     fn complete(
         &self,
         rows: &RecordBatch,

@@ -408,6 +408,10 @@ impl Model for CircuitModel {
         })))
     }
 
+    fn completes(&self) -> bool {
+        true
+    }
+
     fn complete(
         &self,
         rows: &RecordBatch,
