@@ -226,11 +226,10 @@ fn improve(report: &mut Report, ctx: &SessionContext) {
     let message = report.message.clone();
     if let Some(name) = between(&message, "Invalid function '", "'") {
         report.message = format!("there is no function {name}");
-        let functions = names::functions(ctx);
-        report.helps = match nearest(name, functions.iter().map(String::as_str)) {
-            Some(near) => vec![format!("did you mean {near}?")],
-            None => vec!["`seedbed functions` lists them, .functions at the prompt".to_string()],
-        };
+        report.helps = vec![near_function(name, names::functions(ctx).iter())];
+    } else if let Some(name) = between(&message, "able function '", "' not found") {
+        report.message = format!("there is no table function {name}");
+        report.helps = vec![near_function(name, names::relations(ctx).iter())];
     } else if let Some(name) = between(&message, "table '", "' not found") {
         let table = name.rsplit('.').next().unwrap_or(name);
         report.message = format!("there is no table {}", written(table));
@@ -244,6 +243,13 @@ fn improve(report: &mut Report, ctx: &SessionContext) {
         } else {
             vec![format!("the tables are {}", listing(&tables))]
         };
+    }
+}
+
+fn near_function<'a>(name: &str, functions: impl Iterator<Item = &'a String>) -> String {
+    match nearest(name, functions.map(String::as_str)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "`seedbed functions` lists them, .functions at the prompt".to_string(),
     }
 }
 
@@ -505,6 +511,10 @@ help: did you mean age?
 
     #[test]
     fn an_unknown_function_and_table() {
+        let error = plan_datafusion_err!("table function 'sampel' not found");
+        let text = shown(&error, "SELECT * FROM sampel('m')");
+        assert!(text.contains("there is no table function sampel"), "{text}");
+        assert!(text.contains("did you mean sample?"), "{text}");
         let error = plan_datafusion_err!("Invalid function 'flor'.\nDid you mean 'x'?");
         let text = shown(&error, "SELECT flor(1)");
         assert!(text.contains("       ^^^^\n"), "{text}");

@@ -30,8 +30,8 @@ const fn spec(name: &'static str) -> Spec {
         summary: "Rows drawn from a trained model. Row i depends on the seed and i alone, so the same rows come at any \
             parallelism; columns that are not asked for are not decoded, rows past a LIMIT not drawn. A WHERE that compares columns with \
             constants (=, <>, IN, <, <=, >, >=, BETWEEN, IS NULL, joined by AND) steers: the n rows are drawn from the \
-            model's distribution given it, directly by circuit and copula, by drawing until a row passes elsewhere. \
-            Anything else filters the n rows.",
+            model's distribution given it, directly by circuit and copula, by ctgan from the categories of a column, by \
+            drawing until a row passes elsewhere. Anything else filters the n rows.",
         params: PARAMS,
         variadic: false,
         examples: &[],

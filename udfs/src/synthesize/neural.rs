@@ -13,10 +13,10 @@ use rayon::prelude::*;
 use super::codec::Encoded;
 use super::layers::{Heads, Mapping, Mlp, NO_CONDITION, Network, Statistics, Tape};
 use super::training::{Common, Done, History};
-use super::training_by_sampling::{Conditions, Drawn};
+use super::training_by_sampling::{Conditions, Drawn, Wanted};
 use super::{
-    BLOCK, Codec, Data, Kind, Model, ModelFile, OptionSpec, Options, Watch, codec, nearest,
-    parse_options, rng, tensor_error,
+    BLOCK, Codec, Condition, Data, Draw, Evidence, Kind, Model, ModelFile, OptionSpec, Options,
+    Watch, codec, nearest, parse_options, rng, tensor_error,
 };
 
 /// The most numbers that networks may have: four of single precision each, 1.6 GB while they are trained.
@@ -430,15 +430,28 @@ struct Neural {
     architecture: &'static [&'static str],
     file: ModelFile,
     options: Options,
-    codec: Codec,
     rows: u64,
     history: History,
+    sampler: Arc<Sampler>,
+}
+
+/// What rows are drawn with.
+#[derive(Debug)]
+struct Sampler {
+    codec: Codec,
     heads: Heads,
     conditions: Conditions,
     generator: Mlp,
     noise: usize,
     /// What each value varies by beside what the network says; empty for none.
     spread: Vec<f32>,
+}
+
+/// Rows drawn under some of the conditions that the network was trained with.
+#[derive(Debug)]
+struct Steered {
+    sampler: Arc<Sampler>,
+    wanted: Wanted,
 }
 
 impl Neural {
@@ -466,25 +479,30 @@ impl Neural {
             Ok(spread) => spread.flatten_all().and_then(|s| s.to_vec1::<f32>()),
             Err(_) => Ok(Vec::new()),
         };
+        let sampler = Sampler {
+            generator: generator.folded(),
+            spread: spread.map_err(tensor_error)?,
+            codec,
+            heads,
+            conditions,
+            noise,
+        };
         Ok(Self {
             kind: kind.name(),
             architecture: kind.architecture(),
             rows: file.json("rows")?,
-            generator: generator.folded(),
-            spread: spread.map_err(tensor_error)?,
             options,
-            codec,
             history,
-            heads,
-            conditions,
-            noise,
+            sampler: Arc::new(sampler),
             file,
         })
     }
+}
 
-    /// At most a block of rows, computed in a block's shape whatever their number; all under the wanted
-    /// condition, a column's index and its state, if there is one.
-    fn draw_block(&self, tape: &mut Tape, keys: &[u64], wanted: Option<(usize, u32)>) -> Encoded {
+impl Sampler {
+    /// At most a block of rows, computed in a block's shape whatever their number; under the conditions
+    /// that are wanted, if any are.
+    fn draw_block(&self, tape: &mut Tape, keys: &[u64], wanted: Option<&Wanted>) -> Encoded {
         let rows = BLOCK as usize;
         let mut drawn = Drawn::default();
         for &key in keys {
@@ -511,7 +529,12 @@ impl Neural {
             .draw(&tape.output, keys, &drawn.cells, &self.spread)
     }
 
-    fn draw_encoded(&self, keys: &[u64], wanted: Option<(usize, u32)>) -> Encoded {
+    fn draw(
+        &self,
+        keys: &[u64],
+        columns: Option<&[usize]>,
+        wanted: Option<&Wanted>,
+    ) -> Result<RecordBatch> {
         let blocks: Vec<Encoded> = keys
             .par_chunks(BLOCK as usize)
             .map_init(Tape::default, |tape, keys| {
@@ -522,7 +545,13 @@ impl Neural {
         for block in blocks {
             drawn.append(block);
         }
-        drawn
+        self.codec.decode(&drawn, keys.len(), columns)
+    }
+}
+
+impl Draw for Steered {
+    fn draw(&self, keys: &[u64], columns: Option<&[usize]>) -> Result<RecordBatch> {
+        self.sampler.draw(keys, columns, Some(&self.wanted))
     }
 }
 
@@ -532,7 +561,7 @@ impl Model for Neural {
     }
 
     fn schema(&self) -> &SchemaRef {
-        self.codec.schema()
+        self.sampler.codec.schema()
     }
 
     fn trained_on(&self) -> u64 {
@@ -554,12 +583,21 @@ impl Model for Neural {
     }
 
     fn codec(&self) -> Option<&Codec> {
-        Some(&self.codec)
+        Some(&self.sampler.codec)
     }
 
     fn draw(&self, keys: &[u64], columns: Option<&[usize]>) -> Result<RecordBatch> {
-        let drawn = self.draw_encoded(keys, None);
-        self.codec.decode(&drawn, keys.len(), columns)
+        self.sampler.draw(keys, columns, None)
+    }
+
+    /// The conditional vector asks for one column's categories; what else is said is left to be checked.
+    fn given(&self, conditions: &[Condition]) -> Result<Option<Arc<dyn Draw>>> {
+        let evidence = Evidence::of(&self.sampler.codec, conditions)?;
+        let wanted = self.sampler.conditions.wanted(&evidence);
+        Ok(wanted.map(|wanted| {
+            let sampler = Arc::clone(&self.sampler);
+            Arc::new(Steered { sampler, wanted }) as Arc<dyn Draw>
+        }))
     }
 
     fn describe(&self) -> Vec<(String, String)> {
@@ -568,7 +606,10 @@ impl Model for Neural {
             item("kind", self.kind.to_string()),
             item("rows", self.rows.to_string()),
             item("columns", self.schema().fields().len().to_string()),
-            item("generator parameters", self.generator.count().to_string()),
+            item(
+                "generator parameters",
+                self.sampler.generator.count().to_string(),
+            ),
         ];
         if let Some(last) = self.history.epochs.last() {
             items.push(item(
@@ -586,7 +627,7 @@ impl Model for Neural {
         for (name, value) in self.options.pairs() {
             items.push((format!("option {name}"), value));
         }
-        for (name, what) in self.codec.describe() {
+        for (name, what) in self.sampler.codec.describe() {
             items.push((format!("column {name}"), what));
         }
         items

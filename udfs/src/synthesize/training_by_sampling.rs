@@ -10,7 +10,7 @@ use rand::RngCore;
 
 use super::codec::{Codec, Encoded};
 use super::layers::Heads;
-use super::{ModelFile, rng};
+use super::{Evidence, ModelFile, rng};
 
 /// The categorical columns.
 #[derive(Debug, Clone)]
@@ -27,6 +27,15 @@ struct Column {
     begin: usize,
     cell: usize,
     /// How many rows have each state or one before it.
+    cumulative: Vec<f64>,
+}
+
+/// Some conditions of one column.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its place among the categorical columns.
+    column: usize,
+    /// As [`Column::cumulative`], of the states that are wanted.
     cumulative: Vec<f64>,
 }
 
@@ -113,22 +122,46 @@ impl Conditions {
             .collect()
     }
 
-    /// A condition drawn by the true frequencies, a function of the key; or the one that is `wanted`, a
-    /// column's index and its state.
-    pub fn draw(&self, key: u64, wanted: Option<(usize, u32)>, drawn: &mut Drawn) {
-        let given = wanted.and_then(|(index, state)| {
-            let column = self.columns.iter().find(|column| column.index == index)?;
-            Some((column, state as usize))
-        });
+    /// A condition drawn by the true frequencies, a function of the key; of those that are `wanted`, if
+    /// any are.
+    pub fn draw(&self, key: u64, wanted: Option<&Wanted>, drawn: &mut Drawn) {
         let mut stream = rng::stream(key, "condition", 0);
-        let Some((column, state)) = given.or_else(|| {
-            let column = self.columns.get(below(&mut stream, self.columns.len()))?;
-            Some((column, choose(&column.cumulative, &mut stream)))
-        }) else {
+        let (at, cumulative) = match wanted {
+            Some(wanted) => (wanted.column, Some(&wanted.cumulative)),
+            None => (below(&mut stream, self.columns.len()), None),
+        };
+        let Some(column) = self.columns.get(at) else {
             return;
         };
+        let state = choose(cumulative.unwrap_or(&column.cumulative), &mut stream);
         drawn.vector.push((column.begin + state) as u32);
         drawn.cells.push((column.cell + state) as u32);
+    }
+
+    /// The conditions of one column that evidence allows: of the column of which it leaves least.
+    /// Nothing if it says nothing of any.
+    pub fn wanted(&self, evidence: &[Option<Evidence>]) -> Option<Wanted> {
+        let mut least: Option<(f64, Wanted)> = None;
+        for (at, column) in self.columns.iter().enumerate() {
+            let Some(Some(evidence)) = evidence.get(column.index) else {
+                continue;
+            };
+            let (mut before, mut left) = (0.0, 0.0);
+            let allowed = evidence.states.iter().zip(&column.cumulative);
+            let cumulative: Vec<f64> = allowed
+                .map(|(&allowed, &sum)| {
+                    left += if allowed { sum - before } else { 0.0 };
+                    before = sum;
+                    left
+                })
+                .collect();
+            let share = left / before;
+            if share > 0.0 && least.as_ref().is_none_or(|(least, _)| share < *least) {
+                let column = at;
+                least = Some((share, Wanted { column, cumulative }));
+            }
+        }
+        least.map(|(_, wanted)| wanted)
     }
 
     pub fn save(&self, file: &mut ModelFile) -> Result<()> {

@@ -401,22 +401,74 @@ fn cells_of_one_column_and_value_are_the_same() {
     assert_eq!(mapping.conditions, [Some(0), Some(1), Some(2)]);
 }
 
+/// Ages of rows of a table's classes, ascending.
+fn ages_of(rows: &RecordBatch, classes: &[&str]) -> Vec<i64> {
+    let class = rows.column(0).as_string::<i32>();
+    let age = rows.column(1).as_primitive::<Int64Type>();
+    let of = |i: &usize| class.is_valid(*i) && classes.contains(&class.value(*i));
+    let mut ages: Vec<i64> = (0..rows.num_rows())
+        .filter(of)
+        .map(|i| age.value(i))
+        .collect();
+    ages.sort_unstable();
+    ages
+}
+
+/// The Kolmogorov-Smirnov distance of two ascending samples.
+fn distance(a: &[i64], b: &[i64]) -> f64 {
+    let below =
+        |ages: &[i64], age| ages.partition_point(|&other| other <= age) as f64 / ages.len() as f64;
+    let of = |&age: &i64| (below(a, age) - below(b, age)).abs();
+    a.iter().chain(b).map(of).fold(0.0, f64::max)
+}
+
 #[test]
-fn conditions_ask_for_a_category() {
+fn conditions_give_the_rows_that_the_model_has_of_them() {
     let given = [("epochs", "40"), ("batch_size", "200")];
     let model = train_on("ctgan", &[table(2000)], &given).unwrap();
-    let neural = Neural::new(&crate::synthesize::ctgan::CtganKind, file(&model)).unwrap();
-    let keys: Vec<u64> = (0..2000).map(rng::mix).collect();
-    let mean_age = |state: u32| {
-        let drawn = neural.draw_encoded(&keys, Some((0, state)));
-        assert!(drawn.columns[0].states.iter().all(|&s| s == state));
-        let rows = neural.codec.decode(&drawn, 2000, None).unwrap();
-        let ages = rows.column(1).as_primitive::<Int64Type>().values().to_vec();
-        ages.iter().sum::<i64>() as f64 / 2000.0
+    let class = |test| Condition {
+        column: 0,
+        compared_as: None,
+        test,
     };
-    // Poor and rich: 40 and 55 years on average, which a short training leans to.
-    let (poor, rich) = (mean_age(0), mean_age(1));
-    assert!(rich > poor + 2.0, "{poor} {rich}");
+    let texts = |texts: &[&str]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+    let all = model.sample(0..8000, 3, None).unwrap();
+    for wanted in [&["poor"][..], &["rich"], &["rich", "poor"]] {
+        let condition = class(Test::In(texts(wanted)));
+        // Steered, every draw passes; drawing and checking would leave rows over.
+        let draw = model.given(std::slice::from_ref(&condition)).unwrap();
+        let keys: Vec<u64> = (0..2000).map(rng::mix).collect();
+        let drawn = draw.unwrap().draw(&keys, None).unwrap();
+        assert_eq!(condition.holds(drawn.column(0)).unwrap().true_count(), 2000);
+        let gap = distance(&ages_of(&drawn, wanted), &ages_of(&all, wanted));
+        assert!(gap < 0.1, "{wanted:?}: {gap}");
+    }
+    // Two classes come out at their rates.
+    let rows = Given::new(&model, vec![class(Test::NotNull)]).unwrap();
+    let rows = rows.sample(0..4000, 9, None).unwrap();
+    let share = |rows: &RecordBatch| {
+        let [rich, both] = [&["rich"][..], &["rich", "poor"]].map(|c| ages_of(rows, c).len());
+        rich as f64 / both as f64
+    };
+    assert!((share(&rows) - share(&all)).abs() < 0.03);
+    // What the vector cannot ask for is checked: numbers, and a second column.
+    let older = Condition {
+        column: 1,
+        compared_as: None,
+        test: Test::AtLeast(Arc::new(Int64Array::from(vec![45])), true),
+    };
+    let rows = Given::new(&model, vec![class(Test::In(texts(&["rich"]))), older]).unwrap();
+    let rows = rows.sample(0..500, 2, None).unwrap();
+    assert_eq!(ages_of(&rows, &["rich"]).len(), 500);
+    assert!(ages_of(&rows, &["rich"])[0] >= 45);
+    // Nobody is both.
+    let none = vec![class(Test::In(texts(&["neither"])))];
+    let error = Given::new(&model, none).unwrap_err().to_string();
+    assert!(error.contains("never draws"), "{error}");
+    // A generator that sees no conditions draws and checks.
+    let plain = train_on("gan", &[table(200)], &[("epochs", "1")]).unwrap();
+    let rich = class(Test::In(texts(&["rich"])));
+    assert!(plain.given(&[rich]).unwrap().is_none());
 }
 
 #[test]
@@ -453,12 +505,7 @@ fn what_is_drawn_resembles_what_was_learnt() {
         let (real, drawn) = (ages(&real), ages(&drawn));
         let inside = real[0] <= drawn[0] && drawn[1999] <= real[1999];
         assert!(inside, "{name}: out of bounds");
-        // 1 - the Kolmogorov-Smirnov distance.
-        let below = |ages: &[i64], age| ages.partition_point(|&other| other <= age) as f64 / 2000.0;
-        let distances = real
-            .iter()
-            .map(|&age| (below(&real, age) - below(&drawn, age)).abs());
-        let complement = 1.0 - distances.fold(0.0, f64::max);
-        assert!(complement > 0.8, "{name}: {complement}");
+        let gap = distance(&real, &drawn);
+        assert!(gap < 0.2, "{name}: {gap}");
     }
 }
