@@ -58,7 +58,7 @@ def main():
                 target = WORK / f"neighbours_{tool}.parquet"
                 target.unlink(missing_ok=True)
                 if tool == "seedbed":
-                    copy = f"COPY ({what}) TO '{target}'"
+                    copy = f"COPY ({what}) TO '{target}' OPTIONS (compression 'snappy')"
                     command = [options.seedbed, "-c", copy, "--threads", options.threads, "--quiet"]
                 else:
                     script, source = what

@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 
 use super::*;
-use crate::synthesize::{Unwatched, kind, load};
+use crate::synthesize::{Given, Test, Unwatched, kind, load};
 
 /// Every kind whose rows a network makes.
 const KINDS: [&str; 4] = ["gan", "wgan_gp", "ctgan", "tvae"];
