@@ -2,6 +2,7 @@
 //!
 //! [`Seedbed`] is the whole public interface: open a session, run statements.
 
+pub mod export;
 pub mod load;
 mod packed;
 pub mod plan;

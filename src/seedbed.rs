@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::config::ParquetOptions;
 use datafusion::common::{
-    Column, Result, TableReference, exec_datafusion_err, internal_err, plan_err,
+    Column, Result, TableReference, internal_err, plan_err,
 };
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
@@ -25,6 +25,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, VisitMut
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
+use crate::export::{self, Staging};
 use crate::plan::{Base, TrainNode, TrainSpec};
 use crate::session::{Env, Progress, Settings, follow};
 use crate::sql::expand::expand;
@@ -244,6 +245,7 @@ impl Seedbed {
         if let std::ops::ControlFlow::Break(error) = parse::visit(&mut statement, &mut complete) {
             return Err(error);
         }
+        export::check(&self.ctx.state(), &statement)?;
         expand(&self.env, &mut statement, parse::visit).await?;
         let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), statement).await?;
         leakage::check(&self.env, &plan).await?;
@@ -360,32 +362,23 @@ impl Seedbed {
     /// Writes under another name and renames at the end: no half-written file has the final name.
     async fn copy(&self, mut copy: CopyTo) -> Result<Answer> {
         let target = copy.output_url.clone();
-        copy.input = Arc::new(without_views(Arc::unwrap_or_clone(copy.input))?);
-        self.bound_row_groups(&mut copy);
         let path = Path::new(&target);
-        let single = path.extension().is_some() && copy.partition_by.is_empty();
-        if !single || target.contains("://") {
-            let rows = total(self.execute(LogicalPlan::Copy(copy)).await?).await?;
-            return done(format!("COPY {target}: {} rows", rows.unwrap_or(0)));
+        let mut staging = None;
+        // our formats do so themselves
+        if !export::is_ours(&copy) {
+            copy.input = Arc::new(without_views(Arc::unwrap_or_clone(copy.input))?);
+            self.bound_row_groups(&mut copy);
+            let single = path.extension().is_some() && copy.partition_by.is_empty();
+            if single && !target.contains("://") {
+                let beside = Staging::beside(path)?;
+                copy.output_url = beside.path().to_string_lossy().into_owned();
+                staging = Some(beside);
+            }
         }
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let refused = |error: std::io::Error| {
-            exec_datafusion_err!("{target} cannot be written: {error}. Write to another folder")
-        };
-        std::fs::create_dir_all(folder).map_err(refused)?;
-        // a folder, since the writer puts a file of its own beside the one it is to write
-        let temporary = tempfile::Builder::new()
-            .prefix(".seedbed-")
-            .tempdir_in(folder)
-            .map_err(refused)?;
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        let written = temporary.path().join(name);
-        copy.output_url = written.to_string_lossy().into_owned();
         let rows = total(self.execute(LogicalPlan::Copy(copy)).await?).await?;
-        std::fs::rename(&written, path).map_err(refused)?;
+        if let Some(staging) = staging {
+            staging.publish()?;
+        }
         done(format!("COPY {target}: {} rows", rows.unwrap_or(0)))
     }
 

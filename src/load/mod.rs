@@ -29,7 +29,7 @@ use datafusion::execution::session_state::SessionState;
 
 use crate::session::Progress;
 
-pub use args::{Param, texts};
+pub use args::{Param, did_you_mean, texts};
 pub use arrays::{IDX_PARAMS, NPY_PARAMS};
 pub use csv::{CSV_PARAMS, CsvOptions, CsvTable};
 pub use files::{ARROW_PARAMS, AVRO_PARAMS, PARQUET_PARAMS};

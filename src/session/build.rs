@@ -20,6 +20,7 @@ use seedbed_udfs::spec::Spec;
 
 use super::{Env, settings};
 use crate::Options;
+use crate::export;
 use crate::plan::{
     CheckPlanner, DistinctPlanner, FasterWindows, FitsPlanner, GanSample, HideFits, LowerFits,
     NeighboursPlanner, ShareSpools, SpoolPlanner, StreamDistinct, TablePlanner, Trainer,
@@ -61,6 +62,8 @@ pub fn context(options: &Options, env: &Env) -> Result<SessionContext> {
         .expr_planners()
         .get_or_insert_default()
         .insert(0, Arc::new(BindFits));
+    let formats = builder.file_formats().get_or_insert_default();
+    formats.extend(export::formats());
     let ctx = SessionContext::new_with_state(builder.build());
     // It makes a semi join of an inner join with a side it takes to be unique. It takes a grouped side for
     // unique still after `unnest` has multiplied its rows, and rows are lost.

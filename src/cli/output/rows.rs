@@ -3,16 +3,17 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
+use arrow::array::RecordBatch;
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::json::writer::{EncoderOptions, JsonFormat, LineDelimited, make_encoder};
+use arrow::json::writer::{JsonFormat, LineDelimited};
 use arrow::json::{Writer as ArrowJson, WriterBuilder as JsonBuilder};
 use datafusion::common::{Result, internal_datafusion_err};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use seedbed::export::as_json;
 
 use super::Writer;
 use super::values::{TIMESTAMP, TIMESTAMP_TZ};
@@ -76,24 +77,6 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         }
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
-/// Each value of a column as JSON text.
-pub fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let options = EncoderOptions::default().with_explicit_nulls(true);
-    let mut encoder = make_encoder(field, column.as_ref(), &options)?;
-    let mut texts = StringBuilder::new();
-    let mut json = Vec::new();
-    for row in 0..column.len() {
-        if column.is_null(row) {
-            texts.append_null();
-            continue;
-        }
-        json.clear();
-        encoder.encode(row, &mut json);
-        texts.append_value(String::from_utf8_lossy(&json));
-    }
-    Ok(Arc::new(texts.finish()))
 }
 
 /// An array with an object a line, as people and line-based tools read it best.

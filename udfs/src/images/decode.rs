@@ -20,7 +20,8 @@ use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
 
-const DECODE: Spec = Spec {
+/// `image_decode`.
+pub const DECODE: Spec = Spec {
     name: "image_decode",
     stage: Stage::Images,
     kind: Kind::RowWise,
@@ -113,7 +114,8 @@ impl RowWise for Decode {
     }
 }
 
-const ENCODE: Spec = Spec {
+/// `image_encode`.
+pub const ENCODE: Spec = Spec {
     name: "image_encode",
     stage: Stage::Images,
     kind: Kind::RowWise,

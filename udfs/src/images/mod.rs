@@ -27,6 +27,7 @@ mod tensor;
 mod warp;
 
 use crate::registry::Function;
+pub use decode::{DECODE, ENCODE, png};
 use function::{Of, OfImage};
 
 /// A function of an image.

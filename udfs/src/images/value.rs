@@ -314,6 +314,13 @@ pub fn header(bytes: &[u8]) -> Option<Shape> {
     catch_unwind(AssertUnwindSafe(read)).ok().flatten()
 }
 
+/// What the name of a file that holds these bytes ends with, as `png`; None if they are no image.
+pub fn ending(bytes: &[u8]) -> Option<&'static str> {
+    let format = image::guess_format(bytes).ok()?;
+    header(bytes)?;
+    format.extensions_str().first().copied()
+}
+
 /// A column of results, row after row.
 pub trait Collect {
     /// The column's type.
