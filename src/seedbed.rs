@@ -7,9 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::config::ParquetOptions;
-use datafusion::common::{
-    Column, Result, TableReference, internal_err, plan_err,
-};
+use datafusion::common::{Column, Result, TableReference, internal_err, plan_err};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::dml::CopyTo;
@@ -245,7 +243,7 @@ impl Seedbed {
         if let std::ops::ControlFlow::Break(error) = parse::visit(&mut statement, &mut complete) {
             return Err(error);
         }
-        export::check(&self.ctx.state(), &statement)?;
+        export::check(&self.ctx, &statement)?;
         expand(&self.env, &mut statement, parse::visit).await?;
         let plan = seedbed_boundary::statement_to_plan(self.ctx.state(), statement).await?;
         leakage::check(&self.env, &plan).await?;

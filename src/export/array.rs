@@ -7,8 +7,8 @@ use arrow::buffer::Buffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::{Result, exec_err, plan_err};
-use seedbed_udfs::images::value::{Images, Shape, data_type, is_image};
 use seedbed_udfs::images::DECODE;
+use seedbed_udfs::images::value::{Images, Shape, data_type, is_image};
 
 use super::pictures::is_picture;
 
@@ -274,7 +274,9 @@ impl Column {
     pub fn uneven<T>(&self, row: u64, found: &str, before: &str) -> Result<T> {
         let (format, name) = (self.format, &self.name);
         let write = match self.item {
-            Item::Picture => format!("image_resize({name}, 64, 64), and image_convert({name}, 'rgb')"),
+            Item::Picture => {
+                format!("image_resize({name}, 64, 64), and image_convert({name}, 'rgb')")
+            }
             _ => format!("array_resize({name}, 10, 0), for lists of 10"),
         };
         exec_err!(
@@ -290,7 +292,10 @@ impl Column {
             Item::Text => format!("U{}", longest.max(1)),
             Item::Picture => "u1".to_string(),
         };
-        let order = match (of.ends_with('1') && self.item != Item::Text, cfg!(target_endian = "little")) {
+        let order = match (
+            of.ends_with('1') && self.item != Item::Text,
+            cfg!(target_endian = "little"),
+        ) {
             (true, _) => '|',
             (false, true) => '<',
             (false, false) => '>',
@@ -348,7 +353,11 @@ fn missing(array: &ArrayRef) -> usize {
         if let Some(list) = array.as_list_opt::<i64>() {
             let items = whole(list.values());
             let offsets = list.value_offsets();
-            let all = |row: usize| items[offsets[row] as usize..offsets[row + 1] as usize].iter().all(|v| *v);
+            let all = |row: usize| {
+                items[offsets[row] as usize..offsets[row + 1] as usize]
+                    .iter()
+                    .all(|v| *v)
+            };
             return (0..list.len()).map(|row| valid(row) && all(row)).collect();
         }
         (0..array.len()).map(valid).collect()

@@ -51,12 +51,7 @@ impl Folder {
         })
     }
 
-    fn names<'a>(
-        &'a self,
-        place: usize,
-        batch: &RecordBatch,
-        first: u64,
-    ) -> Result<Names<'a>> {
+    fn names<'a>(&'a self, place: usize, batch: &RecordBatch, first: u64) -> Result<Names<'a>> {
         let name = Schema::field(&self.schema, place).name();
         Names::new(Self::NAME, name, batch.column(place), first)
     }

@@ -3,6 +3,7 @@
 //! A format is one file here: what becomes of a batch, on any thread that is free, and how that is put into files,
 //! one batch after the other. `sink` runs all of them; files get their names only when they are complete.
 
+mod appended;
 mod array;
 mod images;
 mod json;
@@ -14,8 +15,6 @@ mod png;
 mod shards;
 mod sink;
 mod staging;
-#[cfg(test)]
-mod tests;
 mod tfrecord;
 mod webdataset;
 
@@ -33,7 +32,7 @@ use datafusion::datasource::physical_plan::{
     FileScanConfig, FileSinkConfig, FileSource, JsonSource,
 };
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::dml::CopyTo;
 use datafusion::physical_expr::LexRequirement;
 use datafusion::physical_plan::ExecutionPlan;
@@ -116,12 +115,14 @@ pub fn is_ours(copy: &CopyTo) -> bool {
 }
 
 /// An error if a COPY names no format that there is. DataFusion takes an unknown one for none, and goes by the path.
-pub fn check(state: &SessionState, statement: &Statement) -> Result<()> {
+pub fn check(ctx: &SessionContext, statement: &Statement) -> Result<()> {
     let copy = match statement {
-        Statement::Explain(explain) => return check(state, &explain.statement),
+        Statement::Explain(explain) => return check(ctx, &explain.statement),
         Statement::CopyTo(copy) => copy,
         _ => return Ok(()),
     };
+    let state = ctx.state_ref();
+    let state = state.read();
     let known = |name: &str| state.get_file_format_factory(name).is_some();
     let names = || THEIRS.into_iter().chain(Kind::ALL.map(Kind::name));
     let formats = || names().collect::<Vec<_>>().join(", ");
@@ -219,7 +220,9 @@ impl Export {
         let schema = input.schema();
         let options = &self.options;
         Ok(match self.kind {
-            Kind::Images => sink::plan(images::Folder::new(&schema, options)?, target, input, order),
+            Kind::Images => {
+                sink::plan(images::Folder::new(&schema, options)?, target, input, order)
+            }
             Kind::Npy => sink::plan(npy::Npy::new(&schema)?, target, input, order),
             Kind::Npz => sink::plan(npz::Npz::new(&schema, options)?, target, input, order),
             Kind::Png => sink::plan(png::Png::new(&schema)?, target, input, order),

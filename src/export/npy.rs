@@ -1,7 +1,7 @@
 //! `npy`: one column as an array of NumPy's.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::{Result, exec_err, plan_err};
 
+use super::appended::Appended;
 use super::array::{Column, HEADER, Item, Part, shown};
 use super::sink::Format;
 use super::staging::{Staging, refused};
@@ -62,8 +63,7 @@ impl Format for Npy {
 /// An array that is being written.
 pub struct ArrayFile {
     column: Arc<Column>,
-    path: PathBuf,
-    out: BufWriter<File>,
+    file: Appended,
     rows: u64,
     missing: u64,
     sides: Option<Vec<usize>>,
@@ -73,20 +73,13 @@ pub struct ArrayFile {
 
 impl ArrayFile {
     pub fn create(column: &Arc<Column>, path: PathBuf) -> Result<Self> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(refused(&path))?;
-        let mut out = BufWriter::with_capacity(1 << 16, file);
+        let mut file = Appended::new(path);
         if column.item != Item::Text {
-            out.write_all(&[b' '; HEADER]).map_err(refused(&path))?;
+            file.write(&[b' '; HEADER])?;
         }
         Ok(Self {
             column: Arc::clone(column),
-            path,
-            out,
+            file,
             rows: 0,
             missing: 0,
             sides: None,
@@ -115,9 +108,7 @@ impl ArrayFile {
             self.items += (part.rows * sides.iter().product::<usize>()) as u64;
         }
         self.longest = self.longest.max(part.longest);
-        self.out
-            .write_all(&part.bytes)
-            .map_err(refused(&self.path))
+        self.file.write(&part.bytes)
     }
 
     /// Ends the array; gives its file.
@@ -141,21 +132,20 @@ impl ArrayFile {
         let mut shape = vec![self.rows];
         shape.extend(sides.iter().flatten().map(|side| *side as u64));
         let header = self.column.header(self.longest, &shape);
+        self.file.flush()?;
+        let path = self.file.path().to_path_buf();
         if self.column.item == Item::Text {
-            return self.widen(&header);
+            self.widen(&header)?;
+            return Ok(path);
         }
-        let path = self.path;
-        let mut write = || {
-            self.out.seek(SeekFrom::Start(0))?;
-            self.out.write_all(&header)?;
-            self.out.flush()
-        };
-        write().map_err(refused(&path))?;
+        let file = File::options().write(true).open(&path);
+        file.and_then(|mut file| file.write_all(&header))
+            .map_err(refused(&path))?;
         Ok(path)
     }
 
     /// Writes the texts again, each with as many characters as the longest has, of four bytes.
-    fn widen(mut self, header: &[u8]) -> Result<PathBuf> {
+    fn widen(&self, header: &[u8]) -> Result<()> {
         let Column { format, name, .. } = self.column.as_ref();
         let width = 4 * self.longest.max(1);
         let bytes = self.items.saturating_mul(width as u64);
@@ -167,30 +157,27 @@ impl ArrayFile {
                 bytes / 1_000_000_000
             );
         }
-        let path = self.path.with_extension("texts");
-        let mut write = || {
-            self.out.seek(SeekFrom::Start(0))?;
-            let mut texts = BufReader::with_capacity(1 << 16, self.out.get_ref());
-            let mut out = BufWriter::with_capacity(1 << 16, File::create(&path)?);
+        let path = self.file.path();
+        let wide = path.with_extension("wide");
+        let write = || {
+            let mut texts = BufReader::with_capacity(1 << 16, File::open(path)?);
+            let mut out = BufWriter::with_capacity(1 << 16, File::create_new(&wide)?);
             out.write_all(header)?;
-            let mut text = Vec::new();
+            let (mut text, mut row) = (Vec::new(), Vec::new());
             for _ in 0..self.items {
                 let mut length = [0; 4];
                 texts.read_exact(&mut length)?;
                 text.resize(u32::from_le_bytes(length) as usize, 0);
                 texts.read_exact(&mut text)?;
-                let wide = String::from_utf8_lossy(&text);
-                let mut row: Vec<u8> = wide
-                    .chars()
-                    .flat_map(|c| u32::from(c).to_ne_bytes())
-                    .collect();
+                row.clear();
+                let characters = String::from_utf8_lossy(&text);
+                row.extend(characters.chars().flat_map(|c| u32::from(c).to_ne_bytes()));
                 row.resize(width, 0);
                 out.write_all(&row)?;
             }
             out.flush()?;
-            std::fs::rename(&path, &self.path)
+            std::fs::rename(&wide, path)
         };
-        write().map_err(refused(&self.path))?;
-        Ok(self.path)
+        write().map_err(refused(path))
     }
 }

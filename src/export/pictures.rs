@@ -132,7 +132,8 @@ impl<'a> Names<'a> {
     pub fn part(&self, row: usize) -> Result<&str> {
         let text = self.text(row)?;
         let mut parts = Path::new(text).components();
-        let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(p)), None) if p == text);
+        let plain =
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(p)), None) if p == text);
         // what begins with a point is hidden, and would not be read again
         if !plain || text.starts_with('.') || text.contains(['/', '\\', '\0']) {
             return self.wrong(row, &format!("'{text}'"));

@@ -3,8 +3,8 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::{Result, exec_err, plan_err};
-use seedbed_udfs::images::value::{Image, decode};
 use seedbed_udfs::images::png;
+use seedbed_udfs::images::value::{Image, decode};
 
 use super::pictures::{self, Pictures};
 use super::sink::Format;
@@ -19,7 +19,12 @@ pub struct Png {
 impl Png {
     pub fn new(schema: &Schema) -> Result<Self> {
         let place = pictures::only(Self::NAME, schema)?;
-        if let Some(other) = schema.fields().iter().enumerate().find(|(i, _)| *i != place) {
+        if let Some(other) = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .find(|(i, _)| *i != place)
+        {
             return plan_err!(
                 "png: the file holds an image and nothing else, but the query has a column {}. Select the image alone",
                 other.1.name()
@@ -53,7 +58,10 @@ impl Format for Png {
                 let pixels = &pixels;
                 Ok((rows, Some(png(Image { shape, pixels })?)))
             }
-            Err(why) => exec_err!("png: the bytes of column {} are no image: {why}", self.column),
+            Err(why) => exec_err!(
+                "png: the bytes of column {} are no image: {why}",
+                self.column
+            ),
         }
     }
 

@@ -1,16 +1,13 @@
 //! One file, or the rows dealt out to several.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::PathBuf;
 
 use datafusion::common::{Result, plan_err};
 
+use super::appended::Appended;
 use super::options::Options;
 use super::staging::{Staging, above, refused};
-
-/// What a file has in memory before it is written on.
-const BUFFER_BYTES: usize = 1 << 18;
 
 /// How rows are dealt out.
 #[derive(Debug, Clone, Copy)]
@@ -60,27 +57,11 @@ pub struct Records {
 /// How a shard is called, by its number and that of all: what stands between the name and its ending.
 pub type Numbered = fn(usize, usize) -> String;
 
-/// A file with what is still to be written to it. It is open only then: there may be more than can be open at once.
-struct Shard {
-    path: PathBuf,
-    buffer: Vec<u8>,
-}
-
-impl Shard {
-    fn flush(&mut self) -> Result<()> {
-        let file = File::options().create(true).append(true).open(&self.path);
-        file.and_then(|mut file| file.write_all(&self.buffer))
-            .map_err(refused(&self.path))?;
-        self.buffer.clear();
-        Ok(())
-    }
-}
-
 /// The files that are being written.
 pub struct ShardFiles {
     shards: Shards,
     folder: PathBuf,
-    files: Vec<Shard>,
+    files: Vec<Appended>,
 }
 
 impl ShardFiles {
@@ -99,10 +80,8 @@ impl ShardFiles {
 
     fn make(&mut self, number: usize) {
         while self.files.len() < number {
-            self.files.push(Shard {
-                path: self.folder.join(self.files.len().to_string()),
-                buffer: Vec::new(),
-            });
+            let path = self.folder.join(self.files.len().to_string());
+            self.files.push(Appended::new(path));
         }
     }
 
@@ -113,15 +92,10 @@ impl ShardFiles {
             if shard >= self.files.len() {
                 if let Some(last) = self.files.last_mut() {
                     last.flush()?;
-                    last.buffer = Vec::new();
                 }
                 self.make(shard + 1);
             }
-            let file = &mut self.files[shard];
-            file.buffer.extend_from_slice(&records.bytes[begin..*end]);
-            if file.buffer.len() >= BUFFER_BYTES {
-                file.flush()?;
-            }
+            self.files[shard].write(&records.bytes[begin..*end])?;
             begin = *end;
         }
         Ok(())
@@ -132,17 +106,19 @@ impl ShardFiles {
         let all = self.files.len();
         let target = staging.target().to_path_buf();
         let stem = target.file_stem().unwrap_or_default().to_string_lossy();
-        let ending = target.extension().map(|e| format!(".{}", e.to_string_lossy()));
+        let ending = target
+            .extension()
+            .map(|e| format!(".{}", e.to_string_lossy()));
         let ending = ending.unwrap_or_default();
         let one = matches!(self.shards, Shards::One);
         for (i, mut shard) in self.files.into_iter().enumerate() {
-            shard.buffer.extend_from_slice(end);
+            shard.write(end)?;
             shard.flush()?;
             let path = match one {
                 true => staging.path(),
                 false => staging.named(format!("{stem}-{}{ending}", numbered(i, all))),
             };
-            fs::rename(&shard.path, path).map_err(refused(&target))?;
+            fs::rename(shard.path(), path).map_err(refused(&target))?;
         }
         if one {
             return Ok(());

@@ -18,9 +18,18 @@ pub struct Staging {
 impl Staging {
     /// Makes the folder, and those above the target that are missing.
     pub fn beside(target: &Path) -> Result<Self> {
+        let strange = |of: fs::Metadata| !of.is_file() && !of.is_dir();
+        if fs::metadata(target).is_ok_and(strange) {
+            return exec_err!(
+                "'{}' is a pipe or a device. Write to a file",
+                target.display()
+            );
+        }
         let above = above(target);
         fs::create_dir_all(above).map_err(refused(target))?;
-        let folder = tempfile::Builder::new().prefix(".seedbed-").tempdir_in(above);
+        let folder = tempfile::Builder::new()
+            .prefix(".seedbed-")
+            .tempdir_in(above);
         Ok(Self {
             target: target.to_path_buf(),
             folder: folder.map_err(refused(target))?,
@@ -85,7 +94,9 @@ impl Staging {
     pub fn free(&self, format: &str, overwrite: bool) -> Result<()> {
         let target = self.target.display();
         if self.target.is_file() {
-            return exec_err!("{format}: '{target}' is a file. Write to a folder that is not there");
+            return exec_err!(
+                "{format}: '{target}' is a file. Write to a folder that is not there"
+            );
         }
         let full = fs::read_dir(&self.target).is_ok_and(|mut entries| entries.next().is_some());
         if full && !overwrite {

@@ -25,7 +25,9 @@ static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 /// A checksum as it is stored, so that a checksum of data with checksums in it is none of all zeros.
 fn masked(bytes: &[u8]) -> u32 {
-    CRC.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+    CRC.checksum(bytes)
+        .rotate_right(15)
+        .wrapping_add(0xa282_ead8)
 }
 
 /// Fields of messages that are bytes or messages have this kind.
@@ -130,8 +132,9 @@ impl Feature {
             safe: false,
             ..CastOptions::default()
         };
-        let cast = cast_with_options(array, &of, &strict)
-            .map_err(|e| datafusion::common::exec_datafusion_err!("tfrecord: column {}: {e}", self.name))?;
+        let cast = cast_with_options(array, &of, &strict).map_err(|e| {
+            datafusion::common::exec_datafusion_err!("tfrecord: column {}: {e}", self.name)
+        })?;
         let nulls = cast.logical_nulls();
         let (offsets, items) = match cast.as_list_opt::<i64>() {
             Some(list) => (Some(list.offsets().clone()), Arc::clone(list.values())),
@@ -192,7 +195,10 @@ impl Feature {
             None => wide,
         };
         let wide = wide.as_primitive::<Float64Type>().iter().flatten();
-        match wide.zip(floats.iter().flatten()).find(|(w, f)| w.is_finite() && f.is_infinite()) {
+        match wide
+            .zip(floats.iter().flatten())
+            .find(|(w, f)| w.is_finite() && f.is_infinite())
+        {
             Some((lost, _)) => exec_err!(
                 "tfrecord: column {0} has {lost:e}, which a float of 32 bits cannot be. Write standard_scale({0}) OVER (), \
                  or CAST({0} AS VARCHAR)",
@@ -263,7 +269,10 @@ impl TfRecord {
         let features = fields.map(|(i, field)| Feature::new(i, field));
         let mut features = features.collect::<Result<Vec<_>>>()?;
         features.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(pair) = features.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        if let Some(pair) = features
+            .windows(2)
+            .find(|pair| pair[0].name == pair[1].name)
+        {
             return plan_err!(
                 "tfrecord: two columns are called {0}, and features are found by their names. Write {0} AS another",
                 pair[0].name

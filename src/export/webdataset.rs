@@ -40,6 +40,18 @@ enum Kind {
     Text,
 }
 
+/// Whether a type is one of images, or has them within it.
+fn has_pictures(of: &DataType) -> bool {
+    match of {
+        of if is_picture(of) => true,
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            has_pictures(item.data_type())
+        }
+        DataType::Struct(fields) => fields.iter().any(|f| has_pictures(f.data_type())),
+        _ => false,
+    }
+}
+
 /// The format.
 #[derive(Debug)]
 pub struct WebDataset {
@@ -57,7 +69,11 @@ impl WebDataset {
         let label = options.column("label", schema)?;
         let class = label.or_else(|| {
             let place = schema.fields().iter().position(|f| f.name() == "label")?;
-            schema.field(place).data_type().is_integer().then_some(place)
+            schema
+                .field(place)
+                .data_type()
+                .is_integer()
+                .then_some(place)
         });
         if let Some(place) = class
             && !schema.field(place).data_type().is_integer()
@@ -83,6 +99,12 @@ impl WebDataset {
                 Kind::Text
             } else if let Some(column) = vector().filter(Column::is_vector) {
                 Kind::Vector(Box::new(column))
+            } else if has_pictures(field.data_type()) {
+                return plan_err!(
+                    "webdataset: column {0} has images within it. Write unnest({0}), for an image a row, or {0}[1] AS one, \
+                     {0}[2] AS other",
+                    field.name()
+                );
             } else {
                 rest.push(place);
                 continue;
@@ -149,9 +171,7 @@ impl WebDataset {
             let array = batch.column(member.place);
             let name = Schema::field(&self.schema, member.place).name();
             Ok(match &member.kind {
-                Kind::Picture => {
-                    Reader::Pictures(Pictures::new(Self::NAME, name, array, first)?)
-                }
+                Kind::Picture => Reader::Pictures(Pictures::new(Self::NAME, name, array, first)?),
                 Kind::Vector(column) => Reader::Vectors(column, array),
                 Kind::Class => Reader::Texts(cast(array, &DataType::Utf8)?, "cls"),
                 Kind::Text => Reader::Texts(cast(array, &DataType::Utf8)?, "txt"),
@@ -165,8 +185,16 @@ impl WebDataset {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let fields: Fields = self.rest.iter().map(|i| Arc::clone(&self.schema.fields()[*i])).collect();
-        let columns = self.rest.iter().map(|i| Arc::clone(batch.column(*i))).collect();
+        let fields: Fields = self
+            .rest
+            .iter()
+            .map(|i| Arc::clone(&self.schema.fields()[*i]))
+            .collect();
+        let columns = self
+            .rest
+            .iter()
+            .map(|i| Arc::clone(batch.column(*i)))
+            .collect();
         let rows = StructArray::try_new(fields.clone(), columns, None)?;
         let field = Arc::new(Field::new_struct("json", fields, false));
         let rows: ArrayRef = Arc::new(rows);
@@ -248,7 +276,11 @@ impl Format for WebDataset {
                 let Some((file, ending)) = reader.file(row, first)? else {
                     return self.missing(member, first + row as u64);
                 };
-                add(&mut archive, &format!("{key}.{}{ending}", member.prefix), &file)?;
+                add(
+                    &mut archive,
+                    &format!("{key}.{}{ending}", member.prefix),
+                    &file,
+                )?;
             }
             if let Some(objects) = &objects {
                 let object = objects.as_string::<i32>().value(row);
@@ -286,6 +318,8 @@ impl Format for WebDataset {
     }
 
     fn finish(&self, archives: Archives, staging: &mut Staging) -> Result<()> {
-        archives.files.finish(&END, |i, _| format!("{i:06}"), staging)
+        archives
+            .files
+            .finish(&END, |i, _| format!("{i:06}"), staging)
     }
 }

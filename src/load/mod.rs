@@ -17,6 +17,7 @@ mod rejects;
 mod rows;
 mod shown;
 mod source;
+mod stored;
 mod types;
 
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -889,4 +889,5 @@ fn parquet_and_arrow() {
     let _: PathBuf = PathBuf::from(path);
 }
 
+mod damaged;
 mod pictures;

@@ -129,7 +129,7 @@ fn pictures_of_archives() {
     }
 }
 
-fn idx(kind: u8, sides: &[u32], values: &[u8]) -> Vec<u8> {
+pub fn idx(kind: u8, sides: &[u32], values: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, kind, sides.len() as u8];
     sides
         .iter()
@@ -169,8 +169,18 @@ fn idx_files() {
             .num_rows(),
         1
     );
-    let cut = fixture.write("cut.idx", idx(8, &[3, 2, 2], &values[..11]));
-    let table = fixture.open(Reader::Idx, &cut, &[]).unwrap();
+    let cut = idx(8, &[3, 2, 2], &values[..11]);
+    let path = fixture.write("cut.idx", &cut);
+    let message = fixture
+        .open(Reader::Idx, &path, &[])
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("is cut off"), "{message}");
+    // of a compressed file it is seen when it is read
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&cut).unwrap();
+    let path = fixture.write("cut.idx.gz", packed.finish().unwrap());
+    let table = fixture.open(Reader::Idx, &path, &[]).unwrap();
     let message = fixture.rows(table).unwrap_err().to_string();
     assert!(message.contains("ends before its 3 rows do"), "{message}");
     let floats: Vec<u8> = [1.5_f32, -2.0]
@@ -192,7 +202,7 @@ fn idx_files() {
     }
 }
 
-fn npy(of: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+pub fn npy(of: &str, shape: &str, values: &[u8]) -> Vec<u8> {
     let mut header = format!("{{'descr': '{of}', 'fortran_order': False, 'shape': {shape}, }}");
     while (header.len() + 11) % 64 != 0 {
         header.push(' ');
