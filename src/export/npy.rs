@@ -116,16 +116,26 @@ impl ArrayFile {
         let Column { format, name, .. } = self.column.as_ref();
         if self.missing > 0 {
             let (missing, rows) = (self.missing, self.rows);
-            let (instead, or) = match self.column.item {
-                Item::Fixed(_) if !self.column.is_vector() => {
-                    (format!("impute({name}, 'median') OVER (), "), "or ")
+            let vector = self.column.is_vector();
+            let what = if vector {
+                "is NULL, or has NULL in it,"
+            } else {
+                "is NULL"
+            };
+            let instead = match self.column.item {
+                _ if vector => {
+                    "impute(x, 'median') OVER () for the columns that it is made of, or "
+                        .to_string()
                 }
-                Item::Text => (format!("impute({name}, 'mode') OVER (), "), "or "),
-                _ => (String::new(), ""),
+                Item::Fixed(of) if of.starts_with(['i', 'u', 'f']) => {
+                    format!("impute({name}, 'median') OVER (), or ")
+                }
+                Item::Fixed(_) | Item::Text => format!("impute({name}, 'mode') OVER (), or "),
+                Item::Picture => String::new(),
             };
             return exec_err!(
-                "{format}: column {name} is NULL, or has NULL in it, in {missing} of {rows} rows, and an array has no \
-                 NULL. Write {instead}{or}WHERE {name} IS NOT NULL"
+                "{format}: column {name} {what} in {missing} of {rows} rows, and an array has no NULL. Write \
+                 {instead}WHERE {name} IS NOT NULL"
             );
         }
         let sides = self.sides.take().or_else(|| self.column.sides.clone());
@@ -158,7 +168,8 @@ impl ArrayFile {
             );
         }
         let path = self.file.path();
-        let wide = path.with_extension("wide");
+        let mut wide = path.as_os_str().to_owned();
+        wide.push(".wide");
         let write = || {
             let mut texts = BufReader::with_capacity(1 << 16, File::open(path)?);
             let mut out = BufWriter::with_capacity(1 << 16, File::create_new(&wide)?);

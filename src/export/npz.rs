@@ -85,7 +85,7 @@ impl Format for Npz {
     fn create(&self, staging: &Staging) -> Result<Vec<ArrayFile>> {
         let columns = self.columns.iter().enumerate();
         columns
-            .map(|(i, column)| ArrayFile::create(column, staging.named(format!("{i}.npy"))))
+            .map(|(i, column)| ArrayFile::create(column, staging.named(format!(".{i}"))))
             .collect()
     }
 
