@@ -123,7 +123,9 @@ pub fn check(ctx: &SessionContext, statement: &Statement) -> Result<()> {
     };
     let state = ctx.state_ref();
     let state = state.read();
-    let known = |name: &str| state.get_file_format_factory(name).is_some();
+    // that one is read alone
+    let written = |name: &str| !name.eq_ignore_ascii_case("avro");
+    let known = |name: &str| written(name) && state.get_file_format_factory(name).is_some();
     let names = || THEIRS.into_iter().chain(Kind::ALL.map(Kind::name));
     let formats = || names().collect::<Vec<_>>().join(", ");
     let target = &copy.target;

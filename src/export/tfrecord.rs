@@ -11,7 +11,7 @@ use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use crc::{CRC_32_ISCSI, Crc, Table};
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use seedbed_udfs::images::value::is_image;
 
 use super::options::Options;
@@ -132,19 +132,23 @@ impl Feature {
             safe: false,
             ..CastOptions::default()
         };
+        // what can fail are integers without a sign
         let cast = cast_with_options(array, &of, &strict).map_err(|e| {
-            datafusion::common::exec_datafusion_err!("tfrecord: column {}: {e}", self.name)
+            exec_datafusion_err!(
+                "tfrecord: column {0}: {e}. Features have integers of 64 bits with a sign: write CAST({0} AS VARCHAR)",
+                self.name
+            )
         })?;
         let nulls = cast.logical_nulls();
-        let (offsets, items) = match cast.as_list_opt::<i64>() {
-            Some(list) => (Some(list.offsets().clone()), Arc::clone(list.values())),
-            None => (None, cast),
-        };
-        if offsets.is_some() && items.null_count() > 0 {
+        let (offsets, items) = items(&cast);
+        if let Some(offsets) = &offsets
+            && let Some(row) = has_null(offsets, nulls.as_ref(), &items)
+        {
             return exec_err!(
-                "tfrecord: column {0} has lists with NULL in them, and a feature has no place for it. Write \
-                 array_remove_all({0}, NULL)",
-                self.name
+                "tfrecord: column {0} has a list with NULL in it in row {1} (from 0), and a feature has no place for it. \
+                 Write array_remove_all({0}, NULL)",
+                self.name,
+                first + row as u64
             );
         }
         let items = match self.of {
@@ -190,10 +194,7 @@ impl Feature {
             false => DataType::Float64,
         };
         let wide = cast(array, &double)?;
-        let wide = match wide.as_list_opt::<i64>() {
-            Some(list) => Arc::clone(list.values()),
-            None => wide,
-        };
+        let (_, wide) = items(&wide);
         let wide = wide.as_primitive::<Float64Type>().iter().flatten();
         match wide
             .zip(floats.iter().flatten())
@@ -207,6 +208,36 @@ impl Feature {
             None => Ok(()),
         }
     }
+}
+
+/// The items of lists, and where each row's end; of other columns the values.
+fn items(array: &ArrayRef) -> (Option<OffsetBuffer<i64>>, ArrayRef) {
+    let Some(list) = array.as_list_opt::<i64>() else {
+        return (None, Arc::clone(array));
+    };
+    // a part of an array may have all items of the whole
+    let offsets = list.value_offsets();
+    let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+    let items = list.values().slice(first as usize, (last - first) as usize);
+    let offsets: Vec<i64> = offsets.iter().map(|offset| offset - first).collect();
+    (Some(OffsetBuffer::new(offsets.into())), items)
+}
+
+/// The first row whose list has NULL in it.
+fn has_null(
+    offsets: &OffsetBuffer<i64>,
+    nulls: Option<&NullBuffer>,
+    items: &ArrayRef,
+) -> Option<usize> {
+    if items.null_count() == 0 {
+        return None;
+    }
+    let mut rows = offsets.windows(2).enumerate();
+    rows.find_map(|(row, ends)| {
+        let valid = nulls.is_none_or(|n| n.is_valid(row));
+        let mut within = ends[0] as usize..ends[1] as usize;
+        (valid && within.any(|i| items.is_null(i))).then_some(row)
+    })
 }
 
 /// Values of a column's rows.
