@@ -1,5 +1,8 @@
 //! Golden values: what scikit-learn, pandas, numpy or exact arithmetic say; `golden/README.md` has the format.
 
+#[path = "golden/export.rs"]
+mod export;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
