@@ -228,8 +228,6 @@ const WITHOUT: [(&str, &[&str]); 5] = [
             "fresh_key",
             "group_split",
             "jitter_scaled",
-            "mixup",
-            "rand_augment",
             "random_affine",
             "random_blur",
             "random_crop",
@@ -242,7 +240,6 @@ const WITHOUT: [(&str, &[&str]); 5] = [
             "random_shear",
             "random_shift",
             "random_zoom",
-            "trivial_augment",
         ],
     ),
     (

@@ -1,7 +1,12 @@
 //! The one way of looking at arguments of many Arrow types: numbers as `Float64`, texts as `Utf8View`.
 
-use arrow::datatypes::DataType;
-use datafusion_common::{Result, plan_err};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, FixedSizeListArray, Float64Array, LargeListArray, ListArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::{Result, exec_err, internal_err, plan_err};
 
 use crate::spec::Spec;
 
@@ -72,4 +77,75 @@ pub fn only<'a>(spec: &Spec, types: &'a [DataType]) -> Result<&'a DataType> {
             spec.syntax()
         ),
     }
+}
+
+/// The type with float items of a list of numbers.
+pub fn vector_type(t: &DataType) -> Option<DataType> {
+    let item = |field: &FieldRef| {
+        let float = match field.data_type() {
+            DataType::Float16 | DataType::Float32 => DataType::Float32,
+            t if is_number(t) => DataType::Float64,
+            _ => return None,
+        };
+        Some(Arc::new(field.as_ref().clone().with_data_type(float)))
+    };
+    match t {
+        DataType::Null => {
+            let item = Field::new_list_field(DataType::Float64, true);
+            Some(DataType::List(Arc::new(item)))
+        }
+        DataType::List(field) | DataType::ListView(field) => item(field).map(DataType::List),
+        DataType::LargeList(field) | DataType::LargeListView(field) => {
+            item(field).map(DataType::LargeList)
+        }
+        DataType::FixedSizeList(field, n) => {
+            item(field).map(|field| DataType::FixedSizeList(field, *n))
+        }
+        _ => None,
+    }
+}
+
+/// Lists of floats, of a type that [`vector_type`] gives.
+pub fn vectors<'a>(
+    of: &DataType,
+    rows: impl IntoIterator<Item = Option<&'a [f64]>>,
+) -> Result<ArrayRef> {
+    let (item, size) = match of {
+        DataType::List(item) | DataType::LargeList(item) => (item, 0),
+        DataType::FixedSizeList(item, n) => (item, usize::try_from(*n).unwrap_or(0)),
+        other => return internal_err!("{other} is no type of vectors"),
+    };
+    let (mut values, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let before = values.len();
+        match row {
+            Some(numbers) => values.extend_from_slice(numbers),
+            None => values.resize(before + size, 0.0),
+        }
+        lengths.push(values.len() - before);
+        valid.push(row.is_some());
+    }
+    let rows = valid.len();
+    let few = i32::try_from(values.len()).is_ok();
+    let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
+    let values = cast(&Float64Array::from(values), item.data_type())?;
+    let item = Arc::clone(item);
+    Ok(match of {
+        DataType::FixedSizeList(_, n) => Arc::new(FixedSizeListArray::try_new_with_length(
+            item, *n, values, nulls, rows,
+        )?),
+        DataType::LargeList(_) => {
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            Arc::new(LargeListArray::try_new(item, offsets, values, nulls)?)
+        }
+        _ if few => {
+            let offsets = OffsetBuffer::from_lengths(lengths);
+            Arc::new(ListArray::try_new(item, offsets, values, nulls)?)
+        }
+        _ => {
+            return exec_err!(
+                "the vectors of one batch have more than 2^31 numbers. Write SET datafusion.execution.batch_size = 256"
+            );
+        }
+    })
 }

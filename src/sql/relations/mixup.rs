@@ -13,6 +13,28 @@ use super::by_column::{Column, Values};
 use super::check_added;
 use crate::plan::TableNode;
 
+pub const LABEL: Param = Param::option(
+    "label",
+    "NULL",
+    "the column that is learnt. A float, decimal or boolean is combined like other numbers (a boolean becomes the \
+     share of true); of classes, in text or whole numbers, both are given, as label_a, with the weight lambda, and \
+     label_b, with 1 - lambda",
+);
+
+pub const N: Param = Param::option("n", "NULL", "how many rows are made; ratio if left out");
+
+pub const RATIO: Param = Param::option(
+    "ratio",
+    "1.0",
+    "how many rows are made for each of the table",
+);
+
+pub const SEED: Param = Param::option(
+    "seed",
+    "0",
+    "another seed makes other rows; the same seed makes the same, whatever the order and number of partitions",
+);
+
 const SPEC: Spec = Spec {
     name: "mixup",
     stage: Stage::Random,
@@ -24,29 +46,15 @@ const SPEC: Spec = Spec {
             "the rows: (SELECT ...) or TABLE t. Numbers and booleans are combined, as DOUBLE or REAL, NULL where one of the \
              two is; of other columns the value of the row with the larger share is taken",
         ),
-        Param::option(
-            "label",
-            "NULL",
-            "the column that is learnt. A float, decimal or boolean is combined like other numbers (a boolean becomes the \
-             share of true); of classes, in text or whole numbers, both are given, as label_a, with the weight lambda, and \
-             label_b, with 1 - lambda",
-        ),
+        LABEL,
         Param::option(
             "alpha",
             "0.2",
             "lambda is drawn from Beta(alpha, alpha), above 0: small values stay near one of the two rows, 1 is uniform",
         ),
-        Param::option("n", "NULL", "how many rows are made; ratio if left out"),
-        Param::option(
-            "ratio",
-            "1.0",
-            "how many rows are made for each of the table",
-        ),
-        Param::option(
-            "seed",
-            "0",
-            "another seed makes other rows; the same seed makes the same, whatever the order and number of partitions",
-        ),
+        N,
+        RATIO,
+        SEED,
     ],
     variadic: false,
     examples: &[
@@ -78,44 +86,55 @@ impl Relation for Mixup {
     }
 
     fn plan(&self, call: &Call<'_>) -> Result<Expansion> {
-        let options = call.options();
-        let label = match options.is_null("label") {
-            true => None,
-            false => Some(call.column(0, "label")?),
-        };
-        let alpha = options.float("alpha")?;
-        if !(alpha > 0.0 && alpha <= 1e6) {
-            return options.wrong("alpha", "above 0 and at most 1000000");
-        }
-        let wanted = if options.is_null("n") {
-            Wanted::Ratio(options.float_in("ratio", 0.0, 1e6)?)
-        } else {
-            Wanted::Rows(options.integer("n", 0)?.unsigned_abs())
-        };
-        let seed = options.integer("seed", 0)?;
-        let mut columns = Vec::new();
-        for column in Column::of(call, 0) {
-            Whole::check_type(&SPEC, &column.name, &column.data_type)?;
+        made(call, &SPEC, |column| {
             let number = column.values == Values::Number || column.data_type == DataType::Null;
-            let is_label = label.as_ref() == Some(&column.quoted);
-            let mix = match (is_label, number) {
-                (true, _) if !soft(&column.data_type) => Mix::Both,
-                (_, true) => Mix::Combined,
-                (_, false) => Mix::Larger,
-            };
-            if mix == Mix::Both {
-                let added = ["a", "b"].map(|side| format!("{}_{side}", column.name));
-                check_added(call, &[&added[0], &added[1]])?;
-            }
-            columns.push((column.name, column.data_type, mix));
-        }
-        check_added(call, &["lambda"])?;
-        let kernel = Arc::new(Kernel::new(&columns, alpha, wanted, seed));
-        Ok(Expansion::Plan(TableNode::over(
-            kernel,
-            call.input(0)?.clone(),
-        )?))
+            if number { Mix::Combined } else { Mix::Larger }
+        })
     }
+}
+
+/// Rows made of pairs of rows; `mix` says what becomes of a column that is not the label.
+pub fn made(
+    call: &Call<'_>,
+    spec: &'static Spec,
+    mix: impl Fn(&Column) -> Mix,
+) -> Result<Expansion> {
+    let options = call.options();
+    let label = match options.is_null("label") {
+        true => None,
+        false => Some(call.column(0, "label")?),
+    };
+    let alpha = options.float("alpha")?;
+    if !(alpha > 0.0 && alpha <= 1e6) {
+        return options.wrong("alpha", "above 0 and at most 1000000");
+    }
+    let wanted = if options.is_null("n") {
+        Wanted::Ratio(options.float_in("ratio", 0.0, 1e6)?)
+    } else {
+        Wanted::Rows(options.integer("n", 0)?.unsigned_abs())
+    };
+    let seed = options.integer("seed", 0)?;
+    let mut columns = Vec::new();
+    for column in Column::of(call, 0) {
+        Whole::check_type(spec, &column.name, &column.data_type)?;
+        let is_label = label.as_ref() == Some(&column.quoted);
+        let mix = match is_label {
+            true if soft(&column.data_type) => Mix::Combined,
+            true => Mix::Both,
+            false => mix(&column),
+        };
+        if mix == Mix::Both {
+            let added = ["a", "b"].map(|side| format!("{}_{side}", column.name));
+            check_added(call, &[&added[0], &added[1]])?;
+        }
+        columns.push((column.name, column.data_type, mix));
+    }
+    check_added(call, &["lambda"])?;
+    let kernel = Arc::new(Kernel::new(spec, &columns, alpha, wanted, seed));
+    Ok(Expansion::Plan(TableNode::over(
+        kernel,
+        call.input(0)?.clone(),
+    )?))
 }
 
 /// Whether a label is a number that may be any between two others.

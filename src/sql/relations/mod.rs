@@ -14,6 +14,7 @@ mod compare_histograms;
 mod compared;
 mod complete;
 mod correlations;
+mod cutmix_images;
 mod deduplicate;
 mod drift;
 mod edited_nearest_neighbours;
@@ -23,6 +24,7 @@ mod fuzzy_duplicates;
 mod impute_knn;
 mod label_issues;
 mod mixup;
+mod mixup_images;
 mod model_history;
 mod neighbours;
 mod oversample;
@@ -57,6 +59,7 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(clean_names::CleanNames),
         Arc::new(compare_histograms::CompareHistograms),
         Arc::new(correlations::Correlations),
+        Arc::new(cutmix_images::CutmixImages),
         Arc::new(deduplicate::Deduplicate),
         Arc::new(drift::Drift),
         Arc::new(edited_nearest_neighbours::EditedNearestNeighbours),
@@ -66,6 +69,7 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(fuzzy_duplicates::FuzzyDuplicates),
         Arc::new(label_issues::LabelIssues),
         Arc::new(mixup::Mixup),
+        Arc::new(mixup_images::MixupImages),
         Arc::new(model_history::ModelHistory),
         Arc::new(oversample::Oversample),
         Arc::new(profile::Profile),

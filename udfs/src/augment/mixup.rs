@@ -1,4 +1,4 @@
-//! Convex combinations of pairs of rows: the kernel of `mixup`.
+//! Two rows made one: the kernel of `mixup`, `mixup_images` and `cutmix_images`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use datafusion_common::{Result, internal_err};
 use rand_distr::{Beta, Distribution};
 
+use super::pictures::Pictures;
+use crate::images::value::field;
 use crate::random::key;
+use crate::spec::Spec;
 use crate::table::{Host, Rows, TableFunction, TableKernel, Whole};
 
 /// Rows that are made at a time.
@@ -26,6 +29,16 @@ pub enum Mix {
     Larger,
     /// Both rows' values, in two columns.
     Both,
+    /// The combination of both rows' images.
+    Blended,
+    /// The first row's image with a rectangle of the second's; the share of the first is what is left of it.
+    Cut,
+}
+
+impl Mix {
+    fn is_of_images(self) -> bool {
+        matches!(self, Self::Blended | Self::Cut)
+    }
 }
 
 /// How many rows are made.
@@ -36,9 +49,10 @@ pub enum Wanted {
     Ratio(f64),
 }
 
-/// Convex combinations of pairs of rows that a seed chooses.
+/// Rows made of pairs of rows that a seed chooses.
 #[derive(Debug, Clone)]
 pub struct Mixup {
+    spec: &'static Spec,
     mixes: Arc<[Mix]>,
     alpha: f64,
     wanted: Wanted,
@@ -47,13 +61,21 @@ pub struct Mixup {
 }
 
 impl Mixup {
-    /// Of the columns of the input; the last column given is `lambda`, the share of the first row.
-    pub fn new(input: &[(String, DataType, Mix)], alpha: f64, wanted: Wanted, seed: i64) -> Self {
+    /// Of the columns of the input, of which one at most is of images; the last column given is `lambda`, the share of
+    /// the first row. The name of `spec` is part of what the seed draws.
+    pub fn new(
+        spec: &'static Spec,
+        input: &[(String, DataType, Mix)],
+        alpha: f64,
+        wanted: Wanted,
+        seed: i64,
+    ) -> Self {
         let mut fields = Vec::with_capacity(input.len() + 2);
         for (name, data_type, mix) in input {
             match mix {
                 Mix::Combined => fields.push(Field::new(name, combined_type(data_type), true)),
                 Mix::Larger => fields.push(Field::new(name, data_type.clone(), true)),
+                Mix::Blended | Mix::Cut => fields.push(field(name)),
                 Mix::Both => {
                     for side in ["a", "b"] {
                         fields.push(Field::new(
@@ -67,6 +89,7 @@ impl Mixup {
         }
         fields.push(Field::new("lambda", DataType::Float64, true));
         Self {
+            spec,
             mixes: input.iter().map(|(_, _, mix)| *mix).collect(),
             alpha,
             wanted,
@@ -86,7 +109,7 @@ fn combined_type(data_type: &DataType) -> DataType {
 
 impl TableFunction for Mixup {
     fn name(&self) -> &'static str {
-        "mixup"
+        self.spec.name
     }
 
     fn describe(&self) -> String {
@@ -139,9 +162,17 @@ impl TableKernel for Kernel {
             Wanted::Rows(rows) => rows,
             Wanted::Ratio(ratio) => (ratio * n as f64).round() as u64,
         };
+        let mixes = function.mixes.iter();
+        let images = mixes
+            .zip(table.columns())
+            .find(|(mix, _)| mix.is_of_images());
+        let images = images.map(|(_, column)| Pictures::new(function.spec, column));
+        let images = images.transpose()?;
+        let of_images = images.as_ref().map_or(0, Pictures::size);
         // two permutations of the rows
-        host.resize(table.get_array_memory_size() + 32 * n)?;
+        host.resize(table.get_array_memory_size() + 32 * n + of_images)?;
         let mut made = Made {
+            images,
             pairs: [Vec::new(), Vec::new()],
             round: None,
             next: 0,
@@ -159,6 +190,7 @@ impl TableKernel for Kernel {
 struct Made {
     function: Mixup,
     table: RecordBatch,
+    images: Option<Pictures>,
     /// Two permutations of the table's rows: pair `i` of a round is of the rows at place `i` of each.
     pairs: [Vec<u32>; 2],
     round: Option<u64>,
@@ -175,16 +207,29 @@ impl Made {
         let round = self.next / n;
         if self.round != Some(round) {
             for (side, pairs) in (0..).zip(&mut self.pairs) {
-                *pairs = permutation(self.function.seed, round, side, n)?;
+                *pairs = self.function.permutation(round, side, n)?;
             }
             self.round = Some(round);
         }
         // a batch is of one round
-        let end = self.wanted.min((round + 1) * n).min(self.next + BATCH);
+        let batch = self
+            .images
+            .as_ref()
+            .map_or(BATCH, |i| i.rows_at_once(BATCH));
+        let end = self.wanted.min((round + 1) * n).min(self.next + batch);
         let places = (self.next % n) as usize..(self.next % n + end - self.next) as usize;
         let [a, b] =
             [0, 1].map(|side| -> UInt32Array { self.pairs[side][places.clone()].to_vec().into() });
-        let shares = self.shares(self.next..end)?;
+        let pairs = self.next..end;
+        let mut shares = self.shares(pairs.clone())?;
+        let mut mixed = None;
+        if let Some(images) = &self.images {
+            let keys = match self.function.mixes.contains(&Mix::Cut) {
+                true => Some(self.function.keys(&[CUTS], pairs)?),
+                false => None,
+            };
+            mixed = Some(images.mixed(a.values(), b.values(), &mut shares, keys.as_deref())?);
+        }
         self.next = end;
         let mut columns = Vec::with_capacity(self.function.schema.fields().len());
         for (column, mix) in self.table.columns().iter().zip(self.function.mixes.iter()) {
@@ -192,6 +237,7 @@ impl Made {
                 Mix::Both => columns.extend([take(column, &a, None)?, take(column, &b, None)?]),
                 Mix::Larger => columns.push(larger(column, &a, &b, &shares)?),
                 Mix::Combined => columns.push(combined(column, &a, &b, &shares)?),
+                Mix::Blended | Mix::Cut => columns.extend(mixed.take()),
             }
         }
         columns.push(Arc::new(Float64Array::from(shares)));
@@ -204,11 +250,9 @@ impl Made {
     /// The share of the first row of each pair.
     fn shares(&self, pairs: std::ops::Range<u64>) -> Result<Vec<f64>> {
         let Ok(beta) = Beta::new(self.function.alpha, self.function.alpha) else {
-            return internal_err!("mixup: alpha is {}", self.function.alpha);
+            return internal_err!("{}: alpha is {}", self.function.name(), self.function.alpha);
         };
-        let mut keys = keys(self.function.seed, &[2], pairs.clone().count())?;
-        let numbers: Int64Array = pairs.map(|p| Some(p.cast_signed())).collect();
-        key::fold(&mut keys, &(Arc::new(numbers) as ArrayRef))?;
+        let keys = self.function.keys(&[SHARES], pairs)?;
         Ok(keys
             .into_iter()
             .map(|hash| {
@@ -224,25 +268,30 @@ impl Made {
     }
 }
 
-/// So many keys of a seed and what is drawn by them.
-fn keys(seed: i64, of: &[i64], n: usize) -> Result<Vec<u64>> {
-    let mut hash = [key::start("mixup")];
-    for value in std::iter::once(&seed).chain(of) {
-        key::fold(
-            &mut hash,
-            &(Arc::new(Int64Array::from(vec![*value])) as ArrayRef),
-        )?;
-    }
-    Ok(vec![hash[0]; n])
-}
+/// What keys are of, beside the two permutations.
+const SHARES: i64 = 2;
+const CUTS: i64 = 3;
 
-fn permutation(seed: i64, round: u64, side: i64, n: u64) -> Result<Vec<u32>> {
-    let mut keys = keys(seed, &[side, round.cast_signed()], n as usize)?;
-    let numbers: Int64Array = (0..n.cast_signed()).map(Some).collect();
-    key::fold(&mut keys, &(Arc::new(numbers) as ArrayRef))?;
-    let mut order: Vec<(u64, u32)> = keys.into_iter().zip(0..).collect();
-    order.sort_unstable();
-    Ok(order.into_iter().map(|(_, row)| row).collect())
+impl Mixup {
+    /// The key of a number of a range, of the seed and of what is drawn by it.
+    fn keys(&self, of: &[i64], numbers: std::ops::Range<u64>) -> Result<Vec<u64>> {
+        let mut hash = [key::start(self.name())];
+        for value in std::iter::once(&self.seed).chain(of) {
+            let value = Int64Array::from(vec![*value]);
+            key::fold(&mut hash, &(Arc::new(value) as ArrayRef))?;
+        }
+        let numbers: Int64Array = numbers.map(|n| Some(n.cast_signed())).collect();
+        let mut keys = vec![hash[0]; numbers.len()];
+        key::fold(&mut keys, &(Arc::new(numbers) as ArrayRef))?;
+        Ok(keys)
+    }
+
+    fn permutation(&self, round: u64, side: i64, n: u64) -> Result<Vec<u32>> {
+        let keys = self.keys(&[side, round.cast_signed()], 0..n)?;
+        let mut order: Vec<(u64, u32)> = keys.into_iter().zip(0..).collect();
+        order.sort_unstable();
+        Ok(order.into_iter().map(|(_, row)| row).collect())
+    }
 }
 
 fn larger(column: &ArrayRef, a: &UInt32Array, b: &UInt32Array, shares: &[f64]) -> Result<ArrayRef> {
@@ -294,8 +343,11 @@ fn combined(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::value::{Collect, Images, Output, Shape, data_type};
+    use crate::spec::{Kind, Stage};
     use crate::table::testing::{run, run_any_way};
     use arrow::array::{Float32Array, StringArray};
+    use arrow::datatypes::Int64Type;
 
     fn table(n: i64) -> RecordBatch {
         let x: Int64Array = (0..n).map(|i| (i != 3).then_some(i)).collect();
@@ -309,13 +361,25 @@ mod tests {
         .unwrap()
     }
 
+    const SPEC: Spec = Spec {
+        name: "mixup",
+        stage: Stage::Random,
+        kind: Kind::Relation,
+        summary: "",
+        params: &[],
+        variadic: false,
+        examples: &[],
+        source: "",
+        also: &[],
+    };
+
     fn mixup(alpha: f64, wanted: Wanted, seed: i64, t: Mix) -> Mixup {
         let columns = [
             ("x".to_string(), DataType::Int64, Mix::Combined),
             ("f".to_string(), DataType::Float32, Mix::Combined),
             ("t".to_string(), DataType::Utf8, t),
         ];
-        Mixup::new(&columns, alpha, wanted, seed)
+        Mixup::new(&SPEC, &columns, alpha, wanted, seed)
     }
 
     #[test]
@@ -359,5 +423,58 @@ mod tests {
         let made = run(&tiny, &[table]).unwrap();
         let share = made.column(3).as_primitive::<Float64Type>().values();
         assert!(share.iter().all(|s| *s == 0.0 || *s == 1.0));
+    }
+
+    /// Grey images of 4 x 4, each of one shade; one is NULL.
+    fn shades(n: u8) -> RecordBatch {
+        let mut images = Output::new(usize::from(n), 0);
+        let shape = Shape {
+            height: 4,
+            width: 4,
+            channels: 1,
+        };
+        for shade in 0..n {
+            match shade {
+                5 => images.null(),
+                _ => images.push(shape).unwrap().fill(shade),
+            }
+        }
+        let class: Int64Array = (0..n).map(|i| Some(i64::from(i))).collect();
+        RecordBatch::try_from_iter([
+            ("class", Arc::new(class) as ArrayRef),
+            ("image", images.finish().unwrap()),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn images_are_mixed_as_their_classes() {
+        for mix in [Mix::Blended, Mix::Cut] {
+            let columns = [
+                ("class".to_string(), DataType::Int64, Mix::Both),
+                ("image".to_string(), data_type(), mix),
+            ];
+            let f = Mixup::new(&SPEC, &columns, 1.0, Wanted::Ratio(3.0), 3);
+            let made = run_any_way(&f, &shades(60));
+            assert_eq!(made.num_rows(), 180);
+            let class = |i| made.column(i).as_primitive::<Int64Type>();
+            let share = made.column(3).as_primitive::<Float64Type>();
+            let images = Images::new(&SPEC, made.column(2)).unwrap();
+            let (mut nulls, mut room) = (0, Vec::new());
+            for row in 0..180 {
+                let (a, b) = (class(0).value(row), class(1).value(row));
+                if images.nulls().unwrap().is_null(row) {
+                    assert!(a == 5 || b == 5);
+                    nulls += 1;
+                    continue;
+                }
+                let image = images.get(&SPEC, row, &mut room).unwrap().unwrap();
+                let sum: f64 = image.pixels.iter().map(|v| f64::from(*v)).sum();
+                let expected = share.value(row) * a as f64 + (1.0 - share.value(row)) * b as f64;
+                let rounding = if mix == Mix::Cut { 1e-9 } else { 0.5001 };
+                assert!((sum / 16.0 - expected).abs() <= rounding, "{mix:?} {row}");
+            }
+            assert!((3..=6).contains(&nulls), "{nulls}");
+        }
     }
 }

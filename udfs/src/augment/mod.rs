@@ -1,3 +1,4 @@
 //! Rows made of a table's rows.
 
 pub mod mixup;
+mod pictures;

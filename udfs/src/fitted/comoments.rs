@@ -1,5 +1,5 @@
-//! Pearson's coefficient of two columns, of exact sums: as [`super::moments`], no addition rounds and no order of
-//! rows matters. The coefficient is rounded in its last step alone.
+//! Covariance and Pearson's coefficient of two columns, of exact sums: as [`super::moments`], no addition rounds and no
+//! order of rows matters. They are rounded in their last step alone.
 
 use std::cell::RefCell;
 
@@ -7,6 +7,7 @@ use super::moments::{
     BIN_ROWS, EXPONENTS, INTEGER_MAX, INTEGER_ROWS, Moments, Natural, Quotient, ROUNDER, UNIT,
     difference, multiply, parts,
 };
+use super::numbers::Reader;
 
 /// The exact sum of the products of two columns' numbers, row by row; all are finite.
 #[derive(Debug, Clone, Default)]
@@ -96,15 +97,50 @@ impl Products {
         });
     }
 
-    /// Pearson's coefficient of the columns whose products these are; `None` if there are no rows or one of
-    /// the columns is constant.
-    pub fn correlation(&self, x: &Moments, y: &Moments) -> Option<f64> {
-        let n = x.count();
-        let variances = [x, y].map(|m| m.exact_variance(0).filter(|v| v.top != 0));
-        let [Some(xx), Some(yy)] = variances else {
+    /// Takes a sum of products that is a whole number.
+    pub fn add_whole(&mut self, sum: i64) {
+        self.add_exact(i128::from(sum), -2 * UNIT);
+    }
+
+    /// Takes what another has gathered.
+    pub fn absorb(&mut self, other: &Self) {
+        self.positive.absorb(&other.positive);
+        self.negative.absorb(&other.negative);
+    }
+
+    /// Appends it to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.positive.write(out);
+        self.negative.write(out);
+    }
+
+    /// Reads what [`Self::write`] wrote; `None` if it is something else.
+    pub fn read(bytes: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            positive: Natural::read(bytes)?,
+            negative: Natural::read(bytes)?,
+        })
+    }
+
+    /// Bytes held, itself included.
+    pub fn bytes(&self) -> usize {
+        let limbs = self.positive.limbs.capacity() + self.negative.limbs.capacity();
+        size_of::<Self>() + 8 * limbs
+    }
+
+    /// The covariance of the columns whose products these are, with the count as divisor; `None` if there are no rows.
+    pub fn covariance(&self, x: &Moments, y: &Moments) -> Option<f64> {
+        if x.count() == 0 {
             return None;
-        };
-        // n Σxy - Σx Σy, by what is added and what is taken away
+        }
+        let (sign, size) = self.exact_covariance(x, y);
+        Some(sign * size.to_f64())
+    }
+
+    /// (n Σxy - Σx Σy) / n², its sign and its size.
+    fn exact_covariance(&self, x: &Moments, y: &Moments) -> (f64, Quotient) {
+        let n = x.count();
+        // by what is added and what is taken away
         let (sign, products, low) = difference(&self.positive, &self.negative);
         let (sign_x, sum_x, low_x) = x.sum();
         let (sign_y, sum_y, low_y) = y.sum();
@@ -125,7 +161,17 @@ impl Products {
             });
         }
         let (sign, limbs, low) = difference(&added, &taken);
-        let covariance = Quotient::new(limbs, 2 * UNIT + 64 * low, &[n, n]);
+        (sign, Quotient::new(limbs, 2 * UNIT + 64 * low, &[n, n]))
+    }
+
+    /// Pearson's coefficient of the columns whose products these are; `None` if there are no rows or one of
+    /// the columns is constant.
+    pub fn correlation(&self, x: &Moments, y: &Moments) -> Option<f64> {
+        let variances = [x, y].map(|m| m.exact_variance(0).filter(|v| v.top != 0));
+        let [Some(xx), Some(yy)] = variances else {
+            return None;
+        };
+        let (sign, covariance) = self.exact_covariance(x, y);
         // one square root of the product, so that a column and its multiple give 1 exactly
         let power = xx.exponent + yy.exponent;
         let odd = power.rem_euclid(2);

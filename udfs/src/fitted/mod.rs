@@ -18,11 +18,13 @@ pub mod nested;
 pub mod numbers;
 pub mod quantiles;
 pub mod ranks;
+pub mod scatter;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod texts;
 mod udf;
+pub mod vectors;
 
 use std::fmt::Debug;
 

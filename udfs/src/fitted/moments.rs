@@ -359,7 +359,7 @@ impl Natural {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let used = self
             .limbs
             .iter()
@@ -372,7 +372,7 @@ impl Natural {
         }
     }
 
-    fn read(bytes: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn read(bytes: &mut Reader<'_>) -> Option<Self> {
         let low = bytes.u16()?;
         let limbs = (0..bytes.u16()?)
             .map(|_| bytes.u64())
@@ -529,7 +529,7 @@ impl Quotient {
     }
 
     /// The nearest float, ties to even.
-    fn to_f64(self) -> f64 {
+    pub(super) fn to_f64(self) -> f64 {
         if self.top == 0 {
             return 0.0;
         }

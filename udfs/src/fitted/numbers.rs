@@ -297,7 +297,12 @@ pub fn write_lists(rows: impl IntoIterator<Item = Option<Vec<f64>>>) -> ArrayRef
 
 /// Reads parameters of which the first is a list of numbers, a row a group; a group that lacks it is `None`.
 pub fn read_lists(params: &StructArray) -> Result<Vec<Option<Vec<f64>>>> {
-    let lists = params.columns().first().map(|c| {
+    read_list(params, 0)
+}
+
+/// Reads the parameter at a place, a list of numbers a group; a group that lacks it is `None`.
+pub fn read_list(params: &StructArray, at: usize) -> Result<Vec<Option<Vec<f64>>>> {
+    let lists = params.columns().get(at).map(|c| {
         let DataType::List(item) = c.data_type() else {
             return None;
         };

@@ -33,13 +33,14 @@ pub fn gray(image: Image<'_>, to: &mut [u8]) {
 
 /// The mean grey.
 pub fn mean_luma(image: Image<'_>) -> f64 {
+    fn sum<const N: usize>(pixels: &[u8]) -> u64 {
+        let pixels = pixels.as_chunks::<N>().0.iter();
+        pixels.map(|p| u64::from(luma(p[0], p[1], p[2]))).sum()
+    }
     let sum: u64 = match image.shape.channels {
         1 => image.pixels.iter().map(|v| u64::from(*v)).sum(),
-        n => image
-            .pixels
-            .chunks_exact(n)
-            .map(|p| u64::from(luma(p[0], p[1], p[2])))
-            .sum(),
+        3 => sum::<3>(image.pixels),
+        _ => sum::<4>(image.pixels),
     };
     sum as f64 / (image.shape.width * image.shape.height) as f64
 }
@@ -81,7 +82,9 @@ fn to_hsv(r: u8, g: u8, b: u8) -> [u8; 3] {
     } else {
         (4.0 + wide(g) - wide(r)) as f32
     };
-    let h = f64::from(((f64::from(h) / 6.0 + 1.0) % 1.0) as f32);
+    // from 5/6 to below 2: taking off 1 is the remainder, without the call that computes one
+    let turned = f64::from(h) / 6.0 + 1.0;
+    let h = f64::from((if turned >= 1.0 { turned - 1.0 } else { turned }) as f32);
     [(h * 255.0) as u8, (f64::from(s) * 255.0) as u8, max]
 }
 
@@ -111,14 +114,18 @@ fn from_hsv(h: u8, s: u8, v: u8) -> [u8; 3] {
 
 /// Turns hues, by a part of the circle; grey images stay.
 pub fn turn_hue(pixels: &mut [u8], channels: usize, turn: f64) {
-    if channels == 1 {
-        return;
+    fn each<const N: usize>(pixels: &mut [u8], steps: u8) {
+        for p in pixels.as_chunks_mut::<N>().0 {
+            let [h, s, v] = to_hsv(p[0], p[1], p[2]);
+            p[..3].copy_from_slice(&from_hsv(h.wrapping_add(steps), s, v));
+        }
     }
     // whole steps, and round the circle
     let steps = (turn.fract() * 255.0) as i32 as u8;
-    for p in pixels.chunks_exact_mut(channels) {
-        let [h, s, v] = to_hsv(p[0], p[1], p[2]);
-        p[..3].copy_from_slice(&from_hsv(h.wrapping_add(steps), s, v));
+    match channels {
+        3 => each::<3>(pixels, steps),
+        4 => each::<4>(pixels, steps),
+        _ => {}
     }
 }
 

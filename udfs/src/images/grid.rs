@@ -61,10 +61,10 @@ struct Grid {
 
 /// How images are laid out.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
-    columns: usize,
-    padding: usize,
-    fill: u8,
+pub struct Layout {
+    pub columns: usize,
+    pub padding: usize,
+    pub fill: u8,
 }
 
 impl Layout {
@@ -247,7 +247,10 @@ impl Accumulator for Collected {
             return Ok(ScalarValue::Binary(None));
         };
         self.images.sort_unstable();
-        Ok(ScalarValue::Binary(Some(drawn(&self.images, layout)?)))
+        let images: Vec<Image<'_>> = self.images.iter().map(Placed::image).collect();
+        let (shape, pixels) = composed(&images, layout)?;
+        let pixels = pixels.as_slice();
+        Ok(ScalarValue::Binary(Some(png(Image { shape, pixels })?)))
     }
 
     fn size(&self) -> usize {
@@ -303,9 +306,9 @@ fn ordered(v: f64) -> u64 {
     }
 }
 
-/// The PNG file of images in order.
-fn drawn(images: &[Placed], layout: Layout) -> Result<Vec<u8>> {
-    let most = |f: fn(&Placed) -> usize| images.iter().map(f).max().unwrap_or(1);
+/// One image of others, in order.
+pub fn composed(images: &[Image<'_>], layout: Layout) -> Result<(Shape, Vec<u8>)> {
+    let most = |f: fn(Shape) -> usize| images.iter().map(|i| f(i.shape)).max().unwrap_or(1);
     let (height, width) = (most(|i| i.height), most(|i| i.width));
     // alpha is not shown
     let (channels, mode) = if most(|i| i.channels) == 1 {
@@ -313,8 +316,8 @@ fn drawn(images: &[Placed], layout: Layout) -> Result<Vec<u8>> {
     } else {
         (3, Mode::Rgb)
     };
-    let columns = layout.columns.min(images.len());
-    let rows = images.len().div_ceil(columns);
+    let columns = layout.columns.clamp(1, images.len().max(1));
+    let rows = images.len().div_ceil(columns).max(1);
     let side = |n: usize, side: usize| {
         n.saturating_mul(side)
             .saturating_add((n - 1) * layout.padding)
@@ -333,19 +336,16 @@ fn drawn(images: &[Placed], layout: Layout) -> Result<Vec<u8>> {
     }
     let mut canvas = vec![layout.fill; shape.bytes()];
     let mut room = Vec::new();
-    for (i, placed) in images.iter().enumerate() {
-        let top = i / columns * (height + layout.padding) + (height - placed.height) / 2;
-        let left = i % columns * (width + layout.padding) + (width - placed.width) / 2;
-        room.resize(placed.height * placed.width * channels, 0);
-        convert(placed.image(), mode, &mut room);
-        let line = placed.width * channels;
+    for (i, image) in images.iter().enumerate() {
+        let top = i / columns * (height + layout.padding) + (height - image.shape.height) / 2;
+        let left = i % columns * (width + layout.padding) + (width - image.shape.width) / 2;
+        room.resize(image.shape.height * image.shape.width * channels, 0);
+        convert(*image, mode, &mut room);
+        let line = image.shape.width * channels;
         for (row, pixels) in room.chunks_exact(line).enumerate() {
             let start = (top + row) * shape.stride() + left * channels;
             canvas[start..start + line].copy_from_slice(pixels);
         }
     }
-    png(Image {
-        shape,
-        pixels: &canvas,
-    })
+    Ok((shape, canvas))
 }

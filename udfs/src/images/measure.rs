@@ -11,7 +11,7 @@ use crate::spec::{Example, Kind, Param, Spec, Stage};
 const IMAGE: Param = Param::data("image", "an image, or the bytes of one");
 
 /// How many colours there are, their sum and the sum of their squares.
-fn sums(image: Image<'_>) -> (u64, u64, u64) {
+pub fn sums(image: Image<'_>) -> (u64, u64, u64) {
     let all = |part: &[u8]| {
         let (mut sum, mut squares) = (0_u64, 0_u64);
         // 4096 squares have room in 32 bits
@@ -38,7 +38,7 @@ fn sums(image: Image<'_>) -> (u64, u64, u64) {
 }
 
 /// The standard deviation of whole numbers, from their sums; exact but for the last step.
-fn deviation(n: u64, sum: i128, squares: i128) -> f64 {
+pub fn deviation(n: u64, sum: i128, squares: i128) -> f64 {
     let n = i128::from(n);
     ((n * squares - sum * sum) as f64).sqrt() / n as f64
 }

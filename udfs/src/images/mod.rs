@@ -1,19 +1,23 @@
 //! The stage of images: a column of them, what is measured of them, and how they are changed, by numbers that are
 //! given or drawn.
 
+pub mod draw;
+pub mod mix;
+pub mod picture;
 pub mod value;
 
 mod affine;
+mod auto_augment;
 mod blur;
 mod color;
 mod crop;
 mod decode;
-mod draw;
 mod flip;
 mod from_pixels;
 mod function;
 mod grid;
 mod hash;
+mod histogram;
 mod measure;
 mod point;
 mod policies;
@@ -23,7 +27,9 @@ mod random_crop;
 mod random_elastic;
 mod random_erase;
 mod resize;
+mod standardize;
 mod tensor;
+mod tensors;
 mod warp;
 
 use crate::registry::Function;
@@ -39,12 +45,15 @@ fn of<F: OfImage>(_: F) -> Function {
 pub fn functions() -> Vec<Function> {
     vec![
         Function::aggregate(&grid::SPEC, grid::udf()),
+        Function::fitted::<standardize::Standardize>(),
         Function::row_wise(decode::Decode),
         Function::row_wise(from_pixels::FromPixels),
         Function::row_wise(hash::HammingDistance),
-        Function::row_wise(tensor::Tensor),
+        Function::row_wise(tensor::Tensor::normalized()),
+        Function::row_wise(tensor::Tensor::plain()),
         of(affine::AffineOf),
         of(affine::Rotate),
+        of(auto_augment::AutoAugment),
         of(blur::BlurOf),
         of(blur::Sharpen),
         of(color::Convert),
@@ -57,6 +66,7 @@ pub fn functions() -> Vec<Function> {
         of(decode::Encode),
         of(flip::Flip),
         of(hash::Hash),
+        of(histogram::Histogram),
         of(measure::Mean),
         of(measure::Sharpness),
         of(measure::Std),

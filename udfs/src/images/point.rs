@@ -46,7 +46,7 @@ pub fn contrast(image: Image<'_>, factor: f32) -> Table {
 }
 
 /// A channel's values, counted.
-fn histogram(image: Image<'_>, channel: usize) -> [u64; 256] {
+pub fn counts(image: Image<'_>, channel: usize) -> [u64; 256] {
     let mut counts = [0; 256];
     for v in image.pixels[channel..].iter().step_by(image.shape.channels) {
         counts[usize::from(*v)] += 1;
@@ -58,7 +58,7 @@ fn histogram(image: Image<'_>, channel: usize) -> [u64; 256] {
 fn by_histogram(image: Image<'_>, pixels: &mut [u8], f: impl Fn(&[u64; 256]) -> Option<Table>) {
     let channels = image.shape.channels;
     for channel in 0..image.shape.colors() {
-        if let Some(table) = f(&histogram(image, channel)) {
+        if let Some(table) = f(&counts(image, channel)) {
             for v in pixels[channel..].iter_mut().step_by(channels) {
                 *v = table[usize::from(*v)];
             }

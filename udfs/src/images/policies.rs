@@ -1,4 +1,4 @@
-//! `rand_augment` and `trivial_augment`: a few operations drawn from one set.
+//! `rand_augment` and `trivial_augment`: a few operations drawn from one set, which `auto_augment` shares.
 
 use datafusion_common::Result;
 
@@ -6,23 +6,23 @@ use super::blur::sharpen;
 use super::color::Change;
 use super::draw::{Draw, KEY};
 use super::function::{OfImage, Row};
-use super::point::{autocontrast, equalize, look_up, posterize, solarize};
+use super::point::{autocontrast, equalize, look_up, posterize, solarize, table};
 use super::value::{Image, Output, Shape};
 use super::warp::{Affine, Edge, Filter, warp};
 use crate::options::Options;
 use crate::spec::{Example, Kind, Param, Spec, Stage};
 
-const IMAGE: Param = Param::data("image", "an image, or the bytes of one");
-const MODE: Param = Param::option(
+pub const IMAGE: Param = Param::data("image", "an image, or the bytes of one");
+pub const MODE: Param = Param::option(
     "mode",
     "'constant'",
     "what is beyond the edge: 'constant', the 'nearest' pixel, 'reflect' or 'wrap'",
 );
-const FILL: Param = Param::option("fill", "0", "the constant, from 0 to 255");
+pub const FILL: Param = Param::option("fill", "0", "the constant, from 0 to 255");
 
 /// What can be done to an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
+pub enum Operation {
     Identity,
     ShearX,
     ShearY,
@@ -37,8 +37,10 @@ enum Operation {
     Solarize,
     AutoContrast,
     Equalize,
+    Invert,
 }
 
+/// What is drawn from.
 const ALL: [Operation; 14] = [
     Operation::Identity,
     Operation::ShearX,
@@ -65,6 +67,21 @@ struct Strengths {
     factor: f64,
     /// Bits that are lost.
     bits: f64,
+}
+
+impl Strengths {
+    /// Those of RandAugment and AutoAugment for an image of a shape. The farthest shift is 150 of the 331 pixels
+    /// that their authors' images have.
+    fn usual(shape: Shape) -> Self {
+        let share = 150.0 / 331.0;
+        Self {
+            shear: 0.3,
+            shift: (share * shape.width as f64, share * shape.height as f64),
+            degrees: 30.0,
+            factor: 0.9,
+            bits: 4.0,
+        }
+    }
 }
 
 /// Does an operation, at a strength from 0 to 1.
@@ -128,6 +145,10 @@ fn operate(
             to.copy_from_slice(image.pixels);
             equalize(image, to);
         }
+        Operation::Invert => {
+            to.copy_from_slice(image.pixels);
+            look_up(to, shape.channels, &table(|v| 255.0 - v));
+        }
     }
 }
 
@@ -169,9 +190,46 @@ pub struct RandAugment;
 
 pub struct Plan {
     bins: f64,
+    steps: Steps,
+}
+
+/// Operations one after another, and room for the images between them.
+pub struct Steps {
     edge: Edge,
     before: Vec<u8>,
     after: Vec<u8>,
+}
+
+impl Steps {
+    pub fn new(options: &Options) -> Result<Self> {
+        Ok(Self {
+            edge: Edge::new(options)?,
+            before: Vec::new(),
+            after: Vec::new(),
+        })
+    }
+
+    /// Begins at an image.
+    pub fn begin(&mut self, image: Image<'_>) {
+        self.before.clear();
+        self.before.extend_from_slice(image.pixels);
+        self.after.resize(image.pixels.len(), 0);
+    }
+
+    /// Does an operation, at a strength from 0 to 1.
+    pub fn step(&mut self, operation: Operation, shape: Shape, strength: f64, draw: &mut Draw) {
+        let pixels = self.before.as_slice();
+        let image = Image { shape, pixels };
+        let strengths = Strengths::usual(shape);
+        let to = &mut self.after;
+        operate(operation, image, &strengths, strength, draw, self.edge, to);
+        std::mem::swap(&mut self.before, &mut self.after);
+    }
+
+    /// The image so far.
+    pub fn pixels(&self) -> &[u8] {
+        &self.before
+    }
 }
 
 impl OfImage for RandAugment {
@@ -189,51 +247,23 @@ impl OfImage for RandAugment {
     fn plan(options: &Options) -> Result<Plan> {
         Ok(Plan {
             bins: options.integer("bins", 2)? as f64,
-            edge: Edge::new(options)?,
-            before: Vec::new(),
-            after: Vec::new(),
+            steps: Steps::new(options)?,
         })
     }
 
     fn apply(plan: &mut Plan, image: Image<'_>, row: Row<'_>, out: &mut Output) -> Result<()> {
         let shape = image.shape;
         let strength = (row.numbers[1] / (plan.bins - 1.0)).min(1.0);
-        let strengths = Strengths {
-            shear: 0.3,
-            shift: side_shares(shape),
-            degrees: 30.0,
-            factor: 0.9,
-            bits: 4.0,
-        };
         let mut draw = Draw::new(row.hash);
-        plan.before.clear();
-        plan.before.extend_from_slice(image.pixels);
-        plan.after.resize(image.pixels.len(), 0);
+        plan.steps.begin(image);
         for _ in 0..row.whole(0) {
             let operation = drawn(&mut draw);
-            let pixels = plan.before.as_slice();
-            let image = Image { shape, pixels };
-            operate(
-                operation,
-                image,
-                &strengths,
-                strength,
-                &mut draw,
-                plan.edge,
-                &mut plan.after,
-            );
-            std::mem::swap(&mut plan.before, &mut plan.after);
+            plan.steps.step(operation, shape, strength, &mut draw);
         }
-        let pixels = plan.before.as_slice();
+        let pixels = plan.steps.pixels();
         out.copy(Image { shape, pixels })?;
         Ok(())
     }
-}
-
-/// The farthest shift of RandAugment: 150 of the 331 pixels its authors' images have.
-fn side_shares(shape: Shape) -> (f64, f64) {
-    let share = 150.0 / 331.0;
-    (share * shape.width as f64, share * shape.height as f64)
 }
 
 const TRIVIAL: Spec = Spec {
@@ -324,13 +354,7 @@ mod tests {
             shape,
             pixels: &pixels,
         };
-        let strengths = Strengths {
-            shear: 0.3,
-            shift: side_shares(shape),
-            degrees: 30.0,
-            factor: 0.9,
-            bits: 4.0,
-        };
+        let strengths = Strengths::usual(shape);
         for operation in &ALL[..11] {
             let mut to = vec![0; pixels.len()];
             let mut draw = Draw::new(1);

@@ -15,7 +15,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, UInt8Type, UInt32Type};
 use datafusion_common::{Result, exec_err, plan_err};
-use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::spec::Spec;
 
@@ -259,6 +259,9 @@ fn decoded(bytes: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<Shape, Str
     let mut limits = Limits::default();
     limits.max_alloc = Some(2 * MOST_BYTES as u64);
     reader.limits(limits);
+    if reader.format() == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
+        return Err("its end is missing".to_string());
+    }
     let decoder = reader.into_decoder().map_err(text)?;
     let (width, height) = decoder.dimensions();
     let channels = match decoder.color_type() {
@@ -295,6 +298,14 @@ fn decoded(bytes: &[u8], pixels: &mut Vec<u8>) -> std::result::Result<Shape, Str
     } else {
         Err("its pixels are not all there".to_string())
     }
+}
+
+/// Whether a JPEG file's last scan has an end. Its decoder fills what is missing with grey.
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    // of the markers of a scan's begin and of the end the last; neither is among the bytes of a scan
+    let last = bytes.windows(2).rev();
+    let mut last = last.filter(|two| two[0] == 0xff && (two[1] == 0xd9 || two[1] == 0xda));
+    last.next().is_some_and(|two| two[1] == 0xd9)
 }
 
 /// What images say about themselves in their first bytes: nothing is decoded.

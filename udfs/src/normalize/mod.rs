@@ -9,6 +9,7 @@ mod power_transform;
 mod quantile_transform;
 mod robust_scale;
 mod standard_scale;
+mod zca_whiten;
 
 use crate::registry::Function;
 
@@ -21,6 +22,7 @@ pub fn functions() -> Vec<Function> {
         Function::fitted::<max_abs_scale::MaxAbsScale>(),
         Function::fitted::<quantile_transform::QuantileTransform>(),
         Function::fitted::<power_transform::PowerTransform>(),
+        Function::fitted::<zca_whiten::ZcaWhiten>(),
         Function::row_wise(normalize::Normalize),
         Function::row_wise(log::LogTransform),
         Function::row_wise(log::SignedLog),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, OffsetSizeTrait, PrimitiveArray,
 };
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, FieldRef, Float32Type, Float64Type};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef, Float32Type, Float64Type};
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 
-use crate::arrays::is_number;
+use crate::arrays::vector_type;
 use crate::options::Options;
 use crate::row_wise::{Args, RowWise};
 use crate::spec::{Example, Kind, Param, Spec, Stage};
@@ -73,32 +73,6 @@ impl Norm {
             Self::L2 => sizes.map(|x| x * x).sum::<f64>().sqrt(),
             Self::Max => sizes.fold(0.0, f64::max),
         }
-    }
-}
-
-/// The type with float items of a list of numbers.
-fn vector_type(t: &DataType) -> Option<DataType> {
-    let item = |field: &FieldRef| {
-        let float = match field.data_type() {
-            DataType::Float16 | DataType::Float32 => DataType::Float32,
-            t if is_number(t) => DataType::Float64,
-            _ => return None,
-        };
-        Some(Arc::new(field.as_ref().clone().with_data_type(float)))
-    };
-    match t {
-        DataType::Null => {
-            let item = Field::new_list_field(DataType::Float64, true);
-            Some(DataType::List(Arc::new(item)))
-        }
-        DataType::List(field) | DataType::ListView(field) => item(field).map(DataType::List),
-        DataType::LargeList(field) | DataType::LargeListView(field) => {
-            item(field).map(DataType::LargeList)
-        }
-        DataType::FixedSizeList(field, n) => {
-            item(field).map(|field| DataType::FixedSizeList(field, *n))
-        }
-        _ => None,
     }
 }
 
@@ -236,7 +210,7 @@ where
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float32Array, Float64Array, LargeListArray, ListArray};
-    use arrow::datatypes::Int64Type;
+    use arrow::datatypes::{Field, Int64Type};
     use datafusion_expr::ColumnarValue;
 
     use super::*;
