@@ -16,6 +16,7 @@ use super::dot;
 use super::errors::written;
 use super::highlight::{KEYWORDS, is_keyword};
 use super::lexer::{Kind, Token, tokens};
+use super::looking;
 use super::{names, session};
 
 /// A key press does not wait longer for the columns of a file.
@@ -191,11 +192,12 @@ impl Completer {
         let ctx = self.seedbed.context();
         let words: Vec<String> = match &line[..space] {
             ".mode" => dot::formats(),
+            ".pictures" => looking::ways(),
             ".timer" => vec!["on".to_string(), "off".to_string()],
             ".functions" => names::functions(ctx),
             ".tables" | ".schema" => names::tables(ctx),
             ".help" => dot::COMMANDS.iter().map(|c| c.name.to_string()).collect(),
-            ".read" | ".output" => {
+            ".read" | ".output" | ".save" => {
                 return self
                     .paths
                     .complete_path(line, pos)

@@ -13,7 +13,7 @@ use super::nearest::nearest;
 use super::output::values::type_name;
 use super::output::{Format, Output};
 use super::session::{Session, tell};
-use super::{functions, names, run, style};
+use super::{functions, looking, names, run, style};
 
 pub struct Command {
     pub name: &'static str,
@@ -46,6 +46,21 @@ pub const COMMANDS: &[Command] = &[
         ".rows",
         "[N]",
         "rows of a table shown before its middle is cut",
+    ),
+    command(
+        ".show",
+        "[N]",
+        "shows the pictures of the last result, or the first N",
+    ),
+    command(
+        ".save",
+        "FILE.png",
+        "writes the pictures of the last result to a file, several as a grid",
+    ),
+    command(
+        ".pictures",
+        "[HOW]",
+        "how pictures are shown; .pictures alone says how now",
     ),
     command(".timer", "on|off", "rows and time after each statement"),
     command(".quit", "", "ends; so does Ctrl-D"),
@@ -176,6 +191,9 @@ fn command_run(
                 .map_err(|_| format!("'{argument}' is not a number of rows"))?;
             Ok(())
         }
+        ".show" => looking::show(session, argument),
+        ".save" => looking::save(session, argument),
+        ".pictures" => looking::pictures(session, argument),
         ".timer" => {
             session.talk.timing = match argument {
                 "" => !session.talk.timing,
@@ -209,7 +227,7 @@ fn help() -> String {
     text
 }
 
-fn put(session: &mut Session, text: &str) -> Result<(), String> {
+pub fn put(session: &mut Session, text: &str) -> Result<(), String> {
     session
         .output
         .put(text.as_bytes())

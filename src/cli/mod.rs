@@ -8,6 +8,7 @@ mod errors;
 mod functions;
 mod highlight;
 mod lexer;
+mod looking;
 mod names;
 mod nearest;
 mod output;

@@ -83,6 +83,7 @@ pub fn run(mut session: Session) -> Result<u8, u8> {
     let mut settings = Settings {
         output: session.output.path().map(PathBuf::from),
     };
+    session.pictures = Some(Default::default());
     back_to_screen(&mut session);
     session.say(&welcome());
     let styled = style::paint(

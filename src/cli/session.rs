@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::errors::{self, Source};
+use super::output::pictures::{self, How, Kept};
 use super::output::values::counted;
 use super::output::{self, Output};
 use super::progress::{Bar, duration};
@@ -49,6 +50,8 @@ pub struct Session {
     pub seedbed: Seedbed,
     pub output: Output,
     pub talk: Talk,
+    /// How pictures are shown, and those of the last result; at the prompt.
+    pub pictures: Option<(How, Kept)>,
     runtime: Runtime,
     /// Counts Ctrl-C.
     interrupts: watch::Receiver<u64>,
@@ -98,6 +101,7 @@ impl Session {
             seedbed,
             output,
             talk,
+            pictures: None,
             runtime,
             interrupts,
         })
@@ -138,6 +142,9 @@ impl Session {
         match ended {
             Ok(ended) => {
                 self.show_end(&ended, started.elapsed());
+                if matches!(ended, Ended::Rows(1)) {
+                    self.show_picture();
+                }
                 Ok(())
             }
             Err(Failure::Cancelled) => {
@@ -161,6 +168,7 @@ impl Session {
         let shown = self.seedbed.shows_progress();
         let mut interrupts = self.interrupts.clone();
         let output = &mut self.output;
+        let mut kept = self.pictures.as_mut().map(|(_, kept)| kept);
         let shows_rows = output.format.streams() && output.is_terminal();
         self.runtime.block_on(async {
             let mut ticks = tokio::time::interval(TICK);
@@ -176,6 +184,9 @@ impl Session {
                     }
                     event = events.recv() => match event {
                         Some(Event::Schema(schema)) => {
+                            if let Some(kept) = &mut kept {
+                                kept.begin(&schema);
+                            }
                             if let Err(error) = output.begin(schema) {
                                 break Err(error.into());
                             }
@@ -185,7 +196,8 @@ impl Session {
                                 bar.end();
                             }
                             rows += batch.num_rows() as u64;
-                            if let Err(error) = output.write(&batch) {
+                            let taken = kept.as_mut().map_or(Ok(()), |kept| kept.take(&batch));
+                            if let Err(error) = taken.and_then(|()| output.write(&batch)) {
                                 break Err(error.into());
                             }
                         }
@@ -244,7 +256,8 @@ impl Session {
         });
         bar.end();
         self.show_notices();
-        let written = page.and_then(|page| output::write_whole(path, &page).map_err(Failure::from));
+        let written =
+            page.and_then(|page| output::write_whole(path, page.as_bytes()).map_err(Failure::from));
         match written {
             Ok(()) => {
                 self.say(&format!("{} is written", path.display()));
@@ -317,6 +330,31 @@ impl Session {
             }
             let line = parts.join(", ");
             tell(&style::paint(style::on_stderr(), style::faint(), &line));
+        }
+    }
+
+    /// The picture of a result of one row, as image_grid gives, below it.
+    fn show_picture(&mut self) {
+        // without a picture, or a place to show it, the row says it all
+        let pictures = match &self.pictures {
+            Some((_, kept)) => kept.pictures().unwrap_or_default(),
+            None => return,
+        };
+        if let [one] = pictures.as_slice()
+            && let Ok(drawn) = pictures::drawn(self.how_pictures(), one, self.output.view().width)
+        {
+            // a terminal that is gone is noted with the next result
+            let _ = self.output.put(&drawn);
+        }
+    }
+
+    /// How pictures are shown where results go.
+    pub fn how_pictures(&self) -> How {
+        match &self.pictures {
+            Some((how, _)) if self.output.is_terminal() => {
+                how.on_terminal(|name| std::env::var(name).ok())
+            }
+            _ => How::Off,
         }
     }
 

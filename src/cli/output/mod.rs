@@ -1,6 +1,7 @@
 //! Results, written in a format to standard output or to a file.
 
 mod markdown;
+pub mod pictures;
 mod rows;
 pub mod table;
 pub mod values;
@@ -357,10 +358,10 @@ fn cannot_write(path: &Path, error: &io::Error) -> DataFusionError {
 }
 
 /// Writes a file, which appears under its name only when complete.
-pub fn write_whole(path: &Path, text: &str) -> Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let explained = |error: io::Error| cannot_write(path, &error);
     let (mut file, temporary) = open(path).map_err(explained)?;
-    file.write_all(text.as_bytes())
+    file.write_all(bytes)
         .and_then(|()| file.flush())
         .map_err(explained)?;
     if let Some(temporary) = temporary {
