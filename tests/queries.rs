@@ -158,3 +158,35 @@ fn flights_are_split_by_time() -> Outcome {
     assert_eq!(row(&format!("{one} '{train}' {carriers}"))?, "0");
     Ok(())
 }
+
+#[test]
+fn photos_are_told_apart_and_augmented() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("photos.parquet");
+    let mut first: Option<Vec<u8>> = None;
+    for threads in ["1", "2", "8"] {
+        let out = format!("out={}", folder.path().display());
+        let args = ["run", "queries/photos.sql", "-D", &out, "--format", "csv"];
+        let printed = seedbed(&[&args[..], &["--threads", threads, "--quiet"]].concat())?;
+        let expected = "files,photos,broken\n15,14,1\n\n\
+            label,photos,rows\nanimals,1,5\npeople,2,10\ntextures,3,15\nthings,4,20\n";
+        assert_eq!(printed, expected);
+        let bytes = fs::read(&file)?;
+        match &first {
+            None => first = Some(bytes),
+            Some(first) => assert!(*first == bytes, "{threads} threads give other bytes"),
+        }
+    }
+    let of = format!("FROM '{}'", file.display());
+    let sizes =
+        "SELECT count(*), count(pixels), min(array_length(pixels)), max(array_length(pixels))";
+    assert_eq!(row(&format!("{sizes} {of}"))?, "50,50,12288,12288");
+    // no copy is like another or like the photograph
+    assert_eq!(
+        row(&format!("SELECT count(DISTINCT pixels) > 45 {of}"))?,
+        "true"
+    );
+    let alike = format!("SELECT count(*) {of} WHERE file LIKE '%brighter%' OR file LIKE '%small%'");
+    assert_eq!(row(&alike)?, "0");
+    Ok(())
+}
