@@ -33,7 +33,7 @@ const SPEC: Spec = Spec {
         Param::option("with_std", "true", "whether to divide by the deviation"),
         Param::option(
             "epsilon",
-            "1e-6",
+            "0.000001",
             "what is added to a deviation, of values from 0 to 255, before it divides",
         ),
         LAYOUT,

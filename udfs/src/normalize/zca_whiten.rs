@@ -35,7 +35,7 @@ const SPEC: Spec = Spec {
         ),
         Param::option(
             "epsilon",
-            "1e-6",
+            "0.000001",
             "what is added to the variances: more of it leaves directions of little variance, which are mostly noise, small",
         ),
     ],
