@@ -13,10 +13,11 @@ use super::codec::Encoded;
 use super::layers::{
     Axis, Discriminator, Heads, Judgement, Matrix, Mlp, MlpShape, Network, Statistics, Tape,
 };
-use super::neural::{Start, Task, Trained};
+use super::neural::Task;
 use super::optim::{Adam, AdamConfig, Average};
 use super::options::{integer, number, widths};
-use super::quality::Judge;
+use super::quality::Differences;
+use super::trained::{Start, Trained};
 use super::training::{self, Batch, Common, History, Schedule, Trainee};
 use super::training_by_sampling::{Conditions, Drawn, TrainingBySampling};
 use super::{ModelFile, OptionSpec, Options, rng};
@@ -256,8 +257,9 @@ pub fn fit(task: &Task<'_>, config: &Config, objective: &dyn Objective) -> Resul
         config.dropout,
         seed,
     );
-    task.begin(&mut generator, "", "training.")?;
-    task.begin(&mut discriminator, "training.", "training.")?;
+    task.start.begin(&mut generator, "", "training.")?;
+    task.start
+        .begin(&mut discriminator, "training.", "training.")?;
     if task.common.freeze {
         generator.freeze_hidden();
     }
@@ -280,12 +282,12 @@ pub fn fit(task: &Task<'_>, config: &Config, objective: &dyn Objective) -> Resul
     if let Start::Resume { file, .. } = &task.start {
         game.resume(file)?;
     }
-    let schedule = Schedule::new(task.rows, config.pac, task.common, task.done());
+    let schedule = Schedule::new(task.rows, config.pac, task.common, task.start.done());
     // A table of constants leaves the networks nothing to learn.
     let (history, done) = match cells {
-        0 => (History::default(), task.done()),
+        0 => (History::default(), task.start.done()),
         _ => {
-            let judge = Judge::new(task.codec, task.encoded, task.rows);
+            let judge = Differences::new(task.codec, task.encoded, task.rows);
             schedule.run(&mut game, &judge, task.watch)?
         }
     };
@@ -467,6 +469,8 @@ impl Game<'_> {
 }
 
 impl Trainee for Game<'_> {
+    type Sample = Encoded;
+
     fn losses(&self) -> &'static [&'static str] {
         &["generator", "discriminator"]
     }

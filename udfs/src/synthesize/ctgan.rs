@@ -13,7 +13,8 @@ use datafusion_common::Result;
 
 use super::adversarial::{self, Config, Defaults};
 use super::layers::{Heads, Mlp};
-use super::neural::{NeuralKind, Task, Trained};
+use super::neural::{NeuralKind, Task};
+use super::trained::Trained;
 use super::wgan_gp::Wasserstein;
 use super::{OptionSpec, Options, training};
 

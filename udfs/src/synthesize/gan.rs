@@ -13,8 +13,9 @@ use datafusion_common::Result;
 use super::adversarial::{self, Config, Defaults, Objective};
 use super::layers::math::{sigmoid, softplus};
 use super::layers::{Heads, Mlp};
-use super::neural::{NeuralKind, Task, Trained};
+use super::neural::{NeuralKind, Task};
 use super::options::number;
+use super::trained::Trained;
 use super::{Accepts, OptionSpec, Options, training};
 
 const DEFAULTS: Defaults = Defaults {

@@ -24,6 +24,7 @@ mod quality;
 pub mod rng;
 mod sample_udf;
 mod symbols;
+mod trained;
 pub mod training;
 mod training_by_sampling;
 mod tvae;
@@ -63,6 +64,12 @@ pub trait Kind: Debug + Send + Sync {
 
     /// What can stand in `OPTIONS (...)`.
     fn options(&self) -> Vec<OptionSpec>;
+
+    /// Checks what options say of columns against those of the training query.
+    fn check(&self, options: &Options, schema: &Schema) -> Result<()> {
+        codec::check_columns(schema, options)?;
+        constraints::check(schema, options)
+    }
 
     /// Learns. Same data, options and seed: same model, to the bit.
     fn train(&self, data: &Data, options: &Options, watch: &dyn Watch) -> Result<Arc<dyn Model>>;
@@ -279,12 +286,6 @@ pub fn parse_options(kind: &dyn Kind, given: &[(String, String)]) -> Result<Opti
     Options::parse(kind.name(), &kind.options(), given)
 }
 
-/// Checks what options say of columns against those of the training query.
-pub fn check_options(options: &Options, schema: &Schema) -> Result<()> {
-    codec::check_columns(schema, options)?;
-    constraints::check(schema, options)
-}
-
 /// Where a training begins.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
@@ -308,6 +309,10 @@ pub fn train(
         Start::Resume(base) => kind.resume(core(base), data, options, watch),
         Start::Transfer(base) => kind.transfer(core(base), data, options, watch),
     };
+    // Constraints are those of tables.
+    if !options.has("constraints") {
+        return learn(data, options);
+    }
     match Layer::fit(data, options)? {
         None => learn(data, options),
         Some((layer, learnt, inner_options)) => {

@@ -6,21 +6,18 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use candle_core::{Device, Tensor};
-use datafusion_common::{DataFusionError, Result, exec_err, plan_err};
+use datafusion_common::{Result, plan_err};
 use rayon::prelude::*;
 
 use super::codec::Encoded;
 use super::layers::{Heads, Mapping, Mlp, NO_CONDITION, Network, Statistics, Tape};
+use super::trained::{self, Record, Start, Trained};
 use super::training::{Common, Done, History};
 use super::training_by_sampling::{Conditions, Drawn, Wanted};
 use super::{
     BLOCK, Codec, Condition, Data, Draw, Evidence, Kind, Model, ModelFile, OptionSpec, Options,
-    Watch, codec, nearest, parse_options, rng, tensor_error,
+    Watch, codec, nearest, rng, tensor_error,
 };
-
-/// The most numbers that networks may have: four of single precision each, 1.6 GB while they are trained.
-const MOST_PARAMETERS: usize = 100_000_000;
 
 /// A kind of model whose rows a network makes from noise.
 pub trait NeuralKind: Debug + Send + Sync + 'static {
@@ -112,73 +109,12 @@ pub struct Task<'a> {
     pub watch: &'a dyn Watch,
 }
 
-/// Where weights begin.
-#[derive(Debug)]
-pub enum Start<'a> {
-    Fresh,
-    /// As another training left them, its optimiser's moments included.
-    Resume {
-        file: &'a ModelFile,
-        done: Done,
-    },
-    /// As those of a model of another table, where there is a place for them.
-    Transfer {
-        file: &'a ModelFile,
-        mapping: Mapping,
-    },
-}
-
 impl Task<'_> {
-    /// How far an earlier training has come.
-    pub fn done(&self) -> Done {
-        match self.start {
-            Start::Resume { done, .. } => done,
-            _ => Done::default(),
-        }
-    }
-
     /// Makes sure that the networks fit into memory, before there are any.
     pub fn check_size(&self, parameters: usize) -> Result<()> {
-        if parameters > MOST_PARAMETERS {
-            return exec_err!(
-                "the networks would have {parameters} weights, more than the {MOST_PARAMETERS} \
-                 allowed: leave out columns of many categories, or write narrower layers"
-            );
-        }
-        // Weights, gradients and two moments.
-        self.watch.reserve(parameters.saturating_mul(16))
+        let advice = "leave out columns of many categories, or write narrower layers";
+        trained::check_size(parameters, self.watch, advice)
     }
-
-    /// Weights as the start has them. `saved` is the prefix of those that are sampled from, `training` of
-    /// those that were trained.
-    pub fn begin(&self, network: &mut impl Network, saved: &str, training: &str) -> Result<()> {
-        match &self.start {
-            Start::Fresh => Ok(()),
-            Start::Resume { file, .. } => {
-                network.restore(training, file)?;
-                network.restore_moments(training, file)
-            }
-            Start::Transfer { file, mapping } => {
-                let tensors = file.tensors(saved);
-                let bare = tensors
-                    .into_iter()
-                    .filter_map(|(name, tensor)| {
-                        Some((name.strip_prefix(saved)?.to_string(), tensor))
-                    })
-                    .collect();
-                mapping.adopt(network, &bare)
-            }
-        }
-    }
-}
-
-/// What a training gives.
-#[derive(Debug)]
-pub struct Trained {
-    /// Weights and what is needed to go on.
-    pub file: ModelFile,
-    pub history: History,
-    pub done: Done,
 }
 
 /// Trains a model of a kind from nothing.
@@ -188,12 +124,7 @@ fn train(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Arc<dyn Model>> {
-    if Common::new(options)?.freeze {
-        return plan_err!(
-            "freeze keeps what another model has learnt: write CREATE MODEL ... USING {} FROM model",
-            kind.name()
-        );
-    }
+    trained::check_fresh(kind, options)?;
     let codec = Codec::fit(data, options)?;
     run(
         kind,
@@ -246,22 +177,7 @@ fn transfer(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Arc<dyn Model>> {
-    if !base.kind().eq_ignore_ascii_case(kind.name()) {
-        return plan_err!(
-            "a {} cannot start from a {}: their networks have nothing in common",
-            kind.name(),
-            base.kind()
-        );
-    }
-    let given = options.pairs();
-    for (name, value) in architecture(kind, base) {
-        if let Some((_, other)) = given.iter().find(|(n, v)| *n == name && *v != value) {
-            return plan_err!(
-                "option {name} is {value} in the model to start from and cannot be {other}; \
-                 leave it out"
-            );
-        }
-    }
+    trained::check_base(kind, base, options)?;
     let file = ModelFile::from_bytes(&base.to_bytes()?)?;
     let codec = Codec::fit(data, options)?;
     let start = |codec: &Codec, heads: &Heads, conditions: &Conditions| {
@@ -272,15 +188,6 @@ fn transfer(
         })
     };
     run(kind, data, options, watch, codec, start, None)
-}
-
-/// The options that a model of the kind must share with this one.
-fn architecture(kind: &impl NeuralKind, model: &dyn Model) -> Vec<(String, String)> {
-    let shared = kind.architecture();
-    let options = model.options().into_iter();
-    options
-        .filter(|(name, _)| shared.contains(&name.as_str()))
-        .collect()
 }
 
 /// Which of the new table's cells the old table has too: states of one column name and one value.
@@ -393,45 +300,19 @@ fn run<'a>(
         start,
         watch,
     })?;
-    let Trained {
-        mut file,
-        mut history,
-        done,
-    } = trained;
-    if let Some(before) = before.filter(|before| before.names == history.names) {
-        history.epochs.splice(0..0, before.epochs);
-    }
-    let json = |error: serde_json::Error| DataFusionError::External(Box::new(error));
-    file.set_text("kind", kind.name());
-    file.set_text("rows", rows.to_string());
-    file.set_text("done", serde_json::to_string(&done).map_err(json)?);
-    let pairs = serde_json::to_string(&options.pairs()).map_err(json)?;
-    file.set_text("options", pairs);
-    let names = serde_json::to_string(&history.names).map_err(json)?;
-    file.set_text("history_names", names);
-    if let Some(query) = data.query() {
-        file.set_text("query", query);
-    }
-    let losses: Vec<f32> = history.epochs.concat();
-    let losses = Tensor::from_slice(&losses, losses.len(), &Device::Cpu).map_err(tensor_error)?;
-    file.set_tensor("history", losses);
+    let (mut file, seconds) = trained.recorded(kind, data, options, before)?;
     codec.save(&mut file)?;
     conditions.save(&mut file)?;
     // The same way as from a file, so a saved model cannot differ from a fresh one.
     let mut model = Neural::new(kind, file)?;
-    model.history.seconds = history.seconds;
+    model.record.history.seconds = seconds;
     Ok(Arc::new(model))
 }
 
 /// A trained network.
 #[derive(Debug)]
 struct Neural {
-    kind: &'static str,
-    architecture: &'static [&'static str],
-    file: ModelFile,
-    options: Options,
-    rows: u64,
-    history: History,
+    record: Record,
     sampler: Arc<Sampler>,
 }
 
@@ -456,25 +337,16 @@ struct Steered {
 
 impl Neural {
     fn new(kind: &impl NeuralKind, file: ModelFile) -> Result<Self> {
-        let given: Vec<(String, String)> = file.json("options")?;
-        let options = parse_options(kind, &given)?;
-        let tensor = file.tensor("history")?;
-        let losses = tensor.to_vec1::<f32>().map_err(tensor_error)?;
-        let names: Vec<String> = file.json("history_names")?;
-        let epochs = losses.chunks(names.len().max(1));
-        let history = History {
-            epochs: epochs.map(<[f32]>::to_vec).collect(),
-            names,
-            seconds: 0.0,
-        };
-        let codec = Codec::load(&file)?;
+        let record = Record::load(kind, kind.architecture(), file)?;
+        let file = &record.file;
+        let codec = Codec::load(file)?;
         let heads = Heads::new(&codec);
         let conditions = match kind.conditional() {
-            true => Conditions::load(&codec, &heads, &file)?,
+            true => Conditions::load(&codec, &heads, file)?,
             false => Conditions::none(),
         };
-        let (mut generator, noise) = kind.generator(&options, &heads, conditions.width())?;
-        generator.restore("", &file)?;
+        let (mut generator, noise) = kind.generator(&record.options, &heads, conditions.width())?;
+        generator.restore("", file)?;
         let spread = match file.tensor("spread") {
             Ok(spread) => spread.flatten_all().and_then(|s| s.to_vec1::<f32>()),
             Err(_) => Ok(Vec::new()),
@@ -488,13 +360,8 @@ impl Neural {
             noise,
         };
         Ok(Self {
-            kind: kind.name(),
-            architecture: kind.architecture(),
-            rows: file.json("rows")?,
-            options,
-            history,
+            record,
             sampler: Arc::new(sampler),
-            file,
         })
     }
 }
@@ -557,7 +424,7 @@ impl Draw for Steered {
 
 impl Model for Neural {
     fn kind(&self) -> &'static str {
-        self.kind
+        self.record.kind
     }
 
     fn schema(&self) -> &SchemaRef {
@@ -565,21 +432,19 @@ impl Model for Neural {
     }
 
     fn trained_on(&self) -> u64 {
-        self.rows
+        self.record.rows
     }
 
     fn query(&self) -> Option<&str> {
-        self.file.text("query").ok()
+        self.record.query()
     }
 
     fn options(&self) -> Vec<(String, String)> {
-        self.options.pairs()
+        self.record.options.pairs()
     }
 
     fn architecture(&self) -> Vec<(String, String)> {
-        let mut options = self.options.pairs();
-        options.retain(|(name, _)| self.architecture.contains(&name.as_str()));
-        options
+        self.record.architecture()
     }
 
     fn codec(&self) -> Option<&Codec> {
@@ -601,32 +466,9 @@ impl Model for Neural {
     }
 
     fn describe(&self) -> Vec<(String, String)> {
-        let item = |name: &str, value: String| (name.to_string(), value);
-        let mut items = vec![
-            item("kind", self.kind.to_string()),
-            item("rows", self.rows.to_string()),
-            item("columns", self.schema().fields().len().to_string()),
-            item(
-                "generator parameters",
-                self.sampler.generator.count().to_string(),
-            ),
-        ];
-        if let Some(last) = self.history.epochs.last() {
-            items.push(item(
-                "epochs trained",
-                self.history.epochs.len().to_string(),
-            ));
-            for (name, figure) in self.history.names.iter().zip(last) {
-                let name = match name.as_str() {
-                    "difference" => name.clone(),
-                    name => format!("{name} loss"),
-                };
-                items.push((name, format!("{figure:.4}")));
-            }
-        }
-        for (name, value) in self.options.pairs() {
-            items.push((format!("option {name}"), value));
-        }
+        let columns = self.schema().fields().len();
+        let parameters = self.sampler.generator.count();
+        let mut items = self.record.describe(columns, parameters);
         for (name, what) in self.sampler.codec.describe() {
             items.push((format!("column {name}"), what));
         }
@@ -634,11 +476,11 @@ impl Model for Neural {
     }
 
     fn history(&self) -> &History {
-        &self.history
+        &self.record.history
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.file.to_bytes()
+        self.record.file.to_bytes()
     }
 }
 

@@ -6,6 +6,7 @@
 //! of it by chance, so the figure compares epochs, not models.
 
 use super::codec::{Codec, Encoded, EncodedColumn};
+use super::training::Judge;
 
 /// Levels of a column's values.
 const TENTHS: usize = 10;
@@ -24,7 +25,7 @@ const VARIED: f64 = 0.9;
 
 /// The levels of every column, and what the learnt rows have of them.
 #[derive(Debug)]
-pub struct Judge {
+pub struct Differences {
     columns: Vec<Levels>,
     pairs: Vec<Pair>,
     rows: usize,
@@ -47,7 +48,7 @@ struct Pair {
     shares: Vec<f32>,
 }
 
-impl Judge {
+impl Differences {
     /// Looks at encoded rows, which come in an order that has nothing to do with what they hold.
     pub fn new(codec: &Codec, encoded: &Encoded, rows: usize) -> Self {
         let seen = rows.min(ROWS);
@@ -82,14 +83,17 @@ impl Judge {
             rows: rows.clamp(500, 2000),
         }
     }
+}
 
-    /// How many rows a sample should have.
-    pub fn rows(&self) -> usize {
+impl Judge for Differences {
+    type Sample = Encoded;
+
+    fn rows(&self) -> usize {
         self.rows
     }
 
     /// The mean difference of two columns' joint distribution, 0 to 1.
-    pub fn difference(&self, sample: &Encoded) -> f32 {
+    fn difference(&self, sample: &Encoded) -> f32 {
         let coded: Vec<Vec<u8>> = (self.columns.iter().zip(&sample.columns))
             .map(|(levels, column)| levels.code(column, column.states.len()))
             .collect();
@@ -107,17 +111,22 @@ impl Judge {
     }
 
     /// A column of which the sample shows one level alone, though the rows have many.
-    pub fn collapsed(&self, sample: &Encoded) -> Option<&str> {
+    fn collapsed(&self, sample: &Encoded) -> Option<String> {
         let one_level = |(levels, column): (&Levels, &EncodedColumn)| {
             let coded = levels.code(column, column.states.len());
             coded.windows(2).all(|pair| pair[0] == pair[1])
         };
-        self.columns
+        let (levels, _) = self
+            .columns
             .iter()
             .zip(&sample.columns)
             .filter(|(levels, _)| levels.most < VARIED)
-            .find(|pair| one_level(*pair))
-            .map(|(levels, _)| levels.name.as_str())
+            .find(|pair| one_level(*pair))?;
+        Some(format!(
+            "column {} came out with one value alone, though the rows have many; train for more epochs, with a larger \
+             pac, or with lower rates",
+            levels.name
+        ))
     }
 }
 

@@ -3,13 +3,12 @@
 
 use std::time::Instant;
 
-use datafusion_common::{Result, exec_err};
+use candle_core::{Device, Tensor};
+use datafusion_common::{DataFusionError, Result, exec_err};
 use serde::{Deserialize, Serialize};
 
-use super::codec::Encoded;
 use super::options::integer;
-use super::quality::Judge;
-use super::{Accepts, OptionSpec, Options, Watch, rng};
+use super::{Accepts, ModelFile, OptionSpec, Options, Watch, rng, tensor_error};
 
 /// What the last figure of every epoch is.
 const DIFFERENCE: &str = "difference";
@@ -24,6 +23,32 @@ pub struct History {
     /// Seconds the training took. Not saved: it would make equal models differ.
     #[serde(skip)]
     pub seconds: f64,
+}
+
+impl History {
+    /// Writes the figures into a model's file.
+    pub fn save(&self, file: &mut ModelFile) -> Result<()> {
+        let names = serde_json::to_string(&self.names)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        file.set_text("history_names", names);
+        let losses: Vec<f32> = self.epochs.concat();
+        let losses = Tensor::from_slice(&losses, losses.len(), &Device::Cpu);
+        file.set_tensor("history", losses.map_err(tensor_error)?);
+        Ok(())
+    }
+
+    /// Reads back what [`Self::save`] wrote.
+    pub fn load(file: &ModelFile) -> Result<Self> {
+        let losses = file.tensor("history")?.to_vec1::<f32>();
+        let losses = losses.map_err(tensor_error)?;
+        let names: Vec<String> = file.json("history_names")?;
+        let epochs = losses.chunks(names.len().max(1));
+        Ok(Self {
+            epochs: epochs.map(<[f32]>::to_vec).collect(),
+            names,
+            seconds: 0.0,
+        })
+    }
 }
 
 /// When a training ends, and which of its weights the model gets.
@@ -93,6 +118,9 @@ pub struct Batch<'a> {
 
 /// What is trained.
 pub trait Trainee {
+    /// Rows that it draws, for a judge to look at.
+    type Sample;
+
     /// What the losses are of.
     fn losses(&self) -> &'static [&'static str];
 
@@ -100,10 +128,24 @@ pub trait Trainee {
     fn step(&mut self, batch: Batch<'_>) -> Vec<f32>;
 
     /// Draws rows as the model would.
-    fn draw(&mut self, rows: usize) -> Encoded;
+    fn draw(&mut self, rows: usize) -> Self::Sample;
 
     /// The present weights are those the model is to get, unless better ones come.
     fn keep(&mut self);
+}
+
+/// Who looks after every epoch at what is drawn.
+pub trait Judge {
+    type Sample;
+
+    /// How many rows a sample should have.
+    fn rows(&self) -> usize;
+
+    /// How far a sample is from the rows that are learnt, 0 to 1.
+    fn difference(&self, sample: &Self::Sample) -> f32;
+
+    /// What of a sample is all the same although the rows are not, and what may help.
+    fn collapsed(&self, sample: &Self::Sample) -> Option<String>;
 }
 
 impl Schedule {
@@ -130,10 +172,10 @@ impl Schedule {
     }
 
     /// Trains for so many epochs. Gives the history, and how far the training has come.
-    pub fn run(
+    pub fn run<S>(
         &self,
-        trainee: &mut dyn Trainee,
-        judge: &Judge,
+        trainee: &mut dyn Trainee<Sample = S>,
+        judge: &dyn Judge<Sample = S>,
         watch: &dyn Watch,
     ) -> Result<(History, Done)> {
         let begin = Instant::now();
@@ -168,20 +210,17 @@ impl Schedule {
                 break;
             }
         }
-        if let Some(column) = collapsed {
-            return exec_err!(
-                "the training collapsed: column {column} came out with one value alone, though the \
-                 rows have many; train for more epochs, with a larger pac, or with lower rates"
-            );
+        if let Some(what) = collapsed {
+            return exec_err!("the training collapsed: {what}");
         }
         history.seconds = begin.elapsed().as_secs_f64();
         Ok((history, done))
     }
 
     /// The mean losses of one epoch.
-    fn epoch(
+    fn epoch<S>(
         &self,
-        trainee: &mut dyn Trainee,
+        trainee: &mut dyn Trainee<Sample = S>,
         names: &[&str],
         watch: &dyn Watch,
         done: &mut Done,
@@ -300,7 +339,8 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
     use super::*;
-    use crate::synthesize::codec::{self, Codec, EncodedColumn};
+    use crate::synthesize::codec::{self, Codec, Encoded, EncodedColumn};
+    use crate::synthesize::quality::Differences;
     use crate::synthesize::{Data, Unwatched};
 
     /// Calls a function for every mini-batch, and draws what it is told to.
@@ -312,6 +352,8 @@ mod tests {
     }
 
     impl<F: FnMut(Batch<'_>) -> f32> Trainee for Steps<F> {
+        type Sample = Encoded;
+
         fn losses(&self) -> &'static [&'static str] {
             &["loss"]
         }
@@ -344,14 +386,14 @@ mod tests {
         }
     }
 
-    fn judge() -> Judge {
+    fn judge() -> Differences {
         let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..100).map(|i| i % 2)));
         let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
         let options = Options::parse("test", &codec::options(), &[]).unwrap();
         let data = Data::new(&batch.schema(), &[batch]).unwrap();
         let codec = Codec::fit(&data, &options).unwrap();
         let encoded = codec.encode(data.rows(), 0).unwrap();
-        Judge::new(&codec, &encoded, 100)
+        Differences::new(&codec, &encoded, 100)
     }
 
     fn schedule(rows: usize, epochs: usize, patience: usize) -> Schedule {

@@ -15,10 +15,11 @@ use super::layers::math::{exp, ln, softmax};
 use super::layers::{
     Axis, Heads, Init, Matrix, Mlp, MlpShape, Network, Parameter, Statistics, Tape,
 };
-use super::neural::{NeuralKind, Start, Task, Trained};
+use super::neural::{NeuralKind, Task};
 use super::optim::{Adam, AdamConfig};
 use super::options::{integer, number, widths};
-use super::quality::Judge;
+use super::quality::Differences;
+use super::trained::{Start, Trained};
 use super::training::{self, Batch, Common, History, Schedule, Trainee};
 use super::{ModelFile, OptionSpec, Options, rng};
 
@@ -149,10 +150,11 @@ impl NeuralKind for TvaeKind {
             kept: None,
             buffers: Buffers::default(),
         };
-        task.begin(&mut coder.networks, "training.", "training.")?;
+        task.start
+            .begin(&mut coder.networks, "training.", "training.")?;
         if let Start::Transfer { .. } = task.start {
             // The decoder that the other model draws with, which may not be its last.
-            task.begin(&mut coder.networks.decoder, "", "")?;
+            task.start.begin(&mut coder.networks.decoder, "", "")?;
         }
         if task.common.freeze {
             coder.networks.decoder.freeze_hidden();
@@ -161,12 +163,12 @@ impl NeuralKind for TvaeKind {
             let steps: Steps = file.json("steps")?;
             coder.adam.steps = steps.adam;
         }
-        let schedule = Schedule::new(task.rows, 1, task.common, task.done());
+        let schedule = Schedule::new(task.rows, 1, task.common, task.start.done());
         // A table of constants leaves the networks nothing to learn.
         let (history, done) = match cells {
-            0 => (History::default(), task.done()),
+            0 => (History::default(), task.start.done()),
             _ => {
-                let judge = Judge::new(task.codec, task.encoded, task.rows);
+                let judge = Differences::new(task.codec, task.encoded, task.rows);
                 schedule.run(&mut coder, &judge, task.watch)?
             }
         };
@@ -395,6 +397,8 @@ fn reconstruct(
 }
 
 impl Trainee for Autoencoder<'_> {
+    type Sample = Encoded;
+
     fn losses(&self) -> &'static [&'static str] {
         &["reconstruction", "divergence"]
     }

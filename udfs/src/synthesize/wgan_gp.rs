@@ -9,8 +9,9 @@ use datafusion_common::Result;
 
 use super::adversarial::{self, Config, Defaults, Objective};
 use super::layers::{Heads, Mlp};
-use super::neural::{NeuralKind, Task, Trained};
+use super::neural::{NeuralKind, Task};
 use super::options::number;
+use super::trained::Trained;
 use super::{OptionSpec, Options, training};
 
 /// The paper's: its networks for images are convolutions, ours are those of the tables here.

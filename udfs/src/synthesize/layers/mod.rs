@@ -27,7 +27,7 @@ pub use conv::Conv;
 pub use discriminator::{Discriminator, Judgement};
 pub use heads::{Head, Heads};
 pub use linear::{Linear, NO_CONDITION, Shape};
-pub use matrix::Matrix;
+pub use matrix::{Matrix, add_to};
 pub use mlp::{Mlp, MlpShape, Tape};
 pub use parameters::{Axis, Init, Mapping, Network, Parameter};
 pub use patches::{Frame, Window};
