@@ -20,6 +20,7 @@ pub mod layers;
 mod neural;
 pub mod optim;
 mod options;
+mod pictures;
 mod quality;
 pub mod rng;
 mod sample_udf;
@@ -251,7 +252,7 @@ impl Watch for Unwatched {
 
 /// Every kind of model there is.
 pub fn kinds() -> Vec<Arc<dyn Kind>> {
-    vec![
+    let mut kinds: Vec<Arc<dyn Kind>> = vec![
         Arc::new(circuit::CircuitKind),
         Arc::new(copula::CopulaKind),
         Arc::new(gan::GanKind),
@@ -259,7 +260,9 @@ pub fn kinds() -> Vec<Arc<dyn Kind>> {
         Arc::new(ctgan::CtganKind),
         Arc::new(tvae::TvaeKind),
         Arc::new(auto::Auto),
-    ]
+    ];
+    kinds.extend(pictures::kinds());
+    kinds
 }
 
 /// The kind of a name, or an error that lists them.

@@ -5,7 +5,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 
 use super::*;
-use crate::synthesize::{Given, Test, Unwatched, kind, load};
+use crate::synthesize::{Given, Test, Unwatched, kind, load, parse_options};
 
 /// Every kind whose rows a network makes.
 const KINDS: [&str; 4] = ["gan", "wgan_gp", "ctgan", "tvae"];
