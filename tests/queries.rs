@@ -190,3 +190,54 @@ fn photos_are_told_apart_and_augmented() -> Outcome {
     assert_eq!(row(&alike)?, "0");
     Ok(())
 }
+
+/// Runs the digits with few of them and a short training into a folder; what it prints.
+fn digits(out: &Path, threads: &str) -> Outcome<String> {
+    let out = format!("out={}", out.display());
+    let mut args = vec!["run", "queries/digits.sql", "--format", "csv", "--quiet"];
+    for small in [&out, "digits=320", "each=32", "epochs=1"] {
+        args.extend(["-D", small]);
+    }
+    args.extend(["--threads", threads]);
+    seedbed(&args)
+}
+
+#[test]
+fn digits_are_drawn_and_written_the_same_on_any_number_of_threads() -> Outcome {
+    let files = [
+        "digits_real.png",
+        "digits_augmented.png",
+        "digits_generated.png",
+        "digits.parquet",
+        "digits.npy",
+    ];
+    let folder = tempfile::tempdir()?;
+    let mut first: Option<Vec<Vec<u8>>> = None;
+    for threads in ["1", "3"] {
+        let said = digits(folder.path(), threads)?;
+        for line in ["read,320", "batches of 32,10", "digits.parquet,320", "generated,100"] {
+            assert!(said.lines().any(|said| said == line), "{line}: {said}");
+        }
+        let bytes = files
+            .iter()
+            .map(|f| fs::read(folder.path().join(f)))
+            .collect::<Result<Vec<_>, _>>()?;
+        match &first {
+            None => first = Some(bytes),
+            Some(first) => assert!(*first == bytes, "{threads} threads give other bytes"),
+        }
+    }
+    // ten digits of 28 pixels beside each other, with 2 between them
+    for file in &files[..3] {
+        let path = folder.path().join(file);
+        let size = format!("SELECT width, height FROM read_images('{}')", path.display());
+        assert_eq!(row(&size)?, "298,298", "{file}");
+    }
+    let training = folder.path().join("digits.parquet");
+    let counts = format!(
+        "SELECT count(DISTINCT n) FROM (SELECT label, count(*) AS n FROM '{}' GROUP BY label)",
+        training.display()
+    );
+    assert_eq!(row(&counts)?, "1", "the digits are not balanced");
+    Ok(())
+}
