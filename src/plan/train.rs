@@ -127,7 +127,7 @@ impl TrainNode {
     pub fn try_new(spec: TrainSpec, input: LogicalPlan) -> Result<Self> {
         let kind = synthesize::kind(&spec.kind)?;
         let options = synthesize::parse_options(kind.as_ref(), &spec.options)?;
-        synthesize::check_options(&options, input.schema().as_arrow())?;
+        kind.check(&options, input.schema().as_arrow())?;
         let schema = Arc::new(DFSchema::try_from(answer_schema())?);
         Ok(Self {
             spec,

@@ -6,7 +6,7 @@
 pub mod histograms;
 mod learnt;
 mod privacy;
-mod scores;
+pub(crate) mod scores;
 mod shape;
 mod tables;
 mod trend;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use candle_core::{Device, Tensor};
 use datafusion_common::{DataFusionError, Result, exec_err, plan_err};
 use rayon::prelude::*;
 
@@ -407,14 +406,10 @@ fn run<'a>(
     file.set_text("done", serde_json::to_string(&done).map_err(json)?);
     let pairs = serde_json::to_string(&options.pairs()).map_err(json)?;
     file.set_text("options", pairs);
-    let names = serde_json::to_string(&history.names).map_err(json)?;
-    file.set_text("history_names", names);
+    history.save(&mut file)?;
     if let Some(query) = data.query() {
         file.set_text("query", query);
     }
-    let losses: Vec<f32> = history.epochs.concat();
-    let losses = Tensor::from_slice(&losses, losses.len(), &Device::Cpu).map_err(tensor_error)?;
-    file.set_tensor("history", losses);
     codec.save(&mut file)?;
     conditions.save(&mut file)?;
     // The same way as from a file, so a saved model cannot differ from a fresh one.
@@ -458,15 +453,6 @@ impl Neural {
     fn new(kind: &impl NeuralKind, file: ModelFile) -> Result<Self> {
         let given: Vec<(String, String)> = file.json("options")?;
         let options = parse_options(kind, &given)?;
-        let tensor = file.tensor("history")?;
-        let losses = tensor.to_vec1::<f32>().map_err(tensor_error)?;
-        let names: Vec<String> = file.json("history_names")?;
-        let epochs = losses.chunks(names.len().max(1));
-        let history = History {
-            epochs: epochs.map(<[f32]>::to_vec).collect(),
-            names,
-            seconds: 0.0,
-        };
         let codec = Codec::load(&file)?;
         let heads = Heads::new(&codec);
         let conditions = match kind.conditional() {
@@ -492,7 +478,7 @@ impl Neural {
             architecture: kind.architecture(),
             rows: file.json("rows")?,
             options,
-            history,
+            history: History::load(&file)?,
             sampler: Arc::new(sampler),
             file,
         })

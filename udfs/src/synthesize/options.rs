@@ -40,6 +40,8 @@ pub enum Accepts {
     },
     /// A list of column names; none by default.
     Columns,
+    /// A column's name; none by default.
+    Column,
     /// A text that its reader takes apart itself; empty by default.
     Text,
 }
@@ -70,6 +72,16 @@ pub fn number(
     OptionSpec {
         name,
         accepts: Accepts::Number { default, min, max },
+        help,
+    }
+}
+
+/// A column of the training query.
+pub fn column(name: &'static str, help: &'static str) -> OptionSpec {
+    let accepts = Accepts::Column;
+    OptionSpec {
+        name,
+        accepts,
         help,
     }
 }
@@ -107,6 +119,7 @@ impl OptionSpec {
             Accepts::Choice { .. } => "text",
             Accepts::Integers { .. } => "list of integers",
             Accepts::Columns => "list of columns",
+            Accepts::Column => "column",
             Accepts::Text => "text",
         }
     }
@@ -122,6 +135,7 @@ impl OptionSpec {
             Accepts::Choice { among, .. } => format!("one of {}", among.join(", ")),
             Accepts::Integers { min, max, .. } => format!("each {min} to {max}"),
             Accepts::Columns => "columns of the query".to_string(),
+            Accepts::Column => "one of the query".to_string(),
             Accepts::Text => "any".to_string(),
         }
     }
@@ -134,7 +148,7 @@ impl OptionSpec {
             Accepts::Choice { default, .. } => Value::Choice(default),
             Accepts::Integers { default, .. } => Value::Integers(default.to_vec()),
             Accepts::Columns => Value::Columns(Vec::new()),
-            Accepts::Text => Value::Text(String::new()),
+            Accepts::Column | Accepts::Text => Value::Text(String::new()),
         }
     }
 
@@ -169,6 +183,7 @@ impl OptionSpec {
                     .map(Value::Integers)
             }
             Accepts::Columns => Some(Value::Columns(list(text))),
+            Accepts::Column => Some(Value::Text(bare.to_string())),
             Accepts::Text => Some(Value::Text(text.to_string())),
         }
     }

@@ -3,13 +3,14 @@
 
 use std::time::Instant;
 
-use datafusion_common::{Result, exec_err};
+use candle_core::{Device, Tensor};
+use datafusion_common::{DataFusionError, Result, exec_err};
 use serde::{Deserialize, Serialize};
 
 use super::codec::Encoded;
 use super::options::integer;
 use super::quality::Judge;
-use super::{Accepts, OptionSpec, Options, Watch, rng};
+use super::{Accepts, ModelFile, OptionSpec, Options, Watch, rng, tensor_error};
 
 /// What the last figure of every epoch is.
 const DIFFERENCE: &str = "difference";
@@ -24,6 +25,32 @@ pub struct History {
     /// Seconds the training took. Not saved: it would make equal models differ.
     #[serde(skip)]
     pub seconds: f64,
+}
+
+impl History {
+    /// Writes the figures into a model's file.
+    pub fn save(&self, file: &mut ModelFile) -> Result<()> {
+        let names = serde_json::to_string(&self.names)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
+        file.set_text("history_names", names);
+        let losses: Vec<f32> = self.epochs.concat();
+        let losses = Tensor::from_slice(&losses, losses.len(), &Device::Cpu);
+        file.set_tensor("history", losses.map_err(tensor_error)?);
+        Ok(())
+    }
+
+    /// Reads back what [`Self::save`] wrote.
+    pub fn load(file: &ModelFile) -> Result<Self> {
+        let losses = file.tensor("history")?.to_vec1::<f32>();
+        let losses = losses.map_err(tensor_error)?;
+        let names: Vec<String> = file.json("history_names")?;
+        let epochs = losses.chunks(names.len().max(1));
+        Ok(Self {
+            epochs: epochs.map(<[f32]>::to_vec).collect(),
+            names,
+            seconds: 0.0,
+        })
+    }
 }
 
 /// When a training ends, and which of its weights the model gets.
@@ -146,7 +173,8 @@ impl Schedule {
         let mut done = self.done;
         let (mut best, mut since, mut collapsed) = (f32::INFINITY, 0, None);
         for epoch in 0..self.epochs {
-            let mut figures = self.epoch(trainee, losses, watch, &mut done)?;
+            let mut step = |batch: Batch<'_>| trainee.step(batch);
+            let mut figures = self.epoch(&mut step, losses, watch, &mut done)?;
             let sample = trainee.draw(judge.rows());
             let difference = judge.difference(&sample);
             figures.push(difference);
@@ -178,10 +206,10 @@ impl Schedule {
         Ok((history, done))
     }
 
-    /// The mean losses of one epoch.
-    fn epoch(
+    /// The mean losses of one epoch: `step` trains on a mini-batch, and gives its losses.
+    pub fn epoch(
         &self,
-        trainee: &mut dyn Trainee,
+        step: &mut dyn FnMut(Batch<'_>) -> Vec<f32>,
         names: &[&str],
         watch: &dyn Watch,
         done: &mut Done,
@@ -199,7 +227,7 @@ impl Schedule {
             if watch.cancelled() {
                 return exec_err!("the training was cancelled in epoch {}", done.epochs);
             }
-            let losses = trainee.step(Batch {
+            let losses = step(Batch {
                 rows,
                 step: done.steps,
             });
