@@ -6,7 +6,9 @@
 //! finite differences, and writes into matrices that the next step uses again. All are the same to the
 //! bit for any number of cores: work is divided by shapes, and sums of parts are added in their order.
 
+mod activation;
 mod batch_norm;
+mod conv;
 mod discriminator;
 mod heads;
 mod linear;
@@ -14,13 +16,19 @@ pub mod math;
 mod matrix;
 mod mlp;
 mod parameters;
+mod patches;
+mod pool;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use batch_norm::{BatchNorm, Statistics};
+pub use activation::Activation;
+pub use batch_norm::{BatchNorm, Moments, Place, Statistics};
+pub use conv::Conv;
 pub use discriminator::{Discriminator, Judgement};
 pub use heads::{Head, Heads};
-pub use linear::NO_CONDITION;
+pub use linear::{Linear, NO_CONDITION, Shape};
 pub use matrix::Matrix;
 pub use mlp::{Mlp, MlpShape, Tape};
 pub use parameters::{Axis, Init, Mapping, Network, Parameter};
+pub use patches::{Frame, Window};
+pub use pool::MaxPool;

@@ -44,7 +44,7 @@ pub(crate) fn weight(i: usize) -> f32 {
     ((i * 37 % 11) as f32 - 4.0) * 0.3
 }
 
-fn numbers(count: usize, key: u64) -> Vec<f32> {
+pub(crate) fn numbers(count: usize, key: u64) -> Vec<f32> {
     let mut stream = rng::stream(key, "numbers", 0);
     (0..count).map(|_| rng::normal(&mut stream)).collect()
 }
