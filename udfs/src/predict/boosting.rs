@@ -70,7 +70,7 @@ impl Learner for Boosting {
         let trees = Boosted::fit(
             &fitted.columns(columns)?,
             &target,
-            objective(task.classes),
+            objective(task.classes.len()),
             &settings,
             &pool(rayon::current_num_threads())?,
             &round,

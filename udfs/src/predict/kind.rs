@@ -110,7 +110,7 @@ impl<L: Learner> Predicting<L> {
             &Task {
                 inputs: &inputs,
                 labels: &codes,
-                classes: labels.values().len(),
+                classes: labels.names(),
                 options,
                 base,
                 watch,

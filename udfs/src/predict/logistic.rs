@@ -52,8 +52,9 @@ impl Learner for Logistic {
             true => exec_err!("the training was cancelled"),
             false => Ok(()),
         };
+        let classes = task.classes.len();
         let learnt =
-            logistic::Logistic::fit(&design, &rows, task.labels, task.classes, &settings, &stop)?;
+            logistic::Logistic::fit(&design, &rows, task.labels, classes, &settings, &stop)?;
         fitted.save(file)?;
         file.set_numbers("weights", learnt.weights())?;
         Ok(History::default())

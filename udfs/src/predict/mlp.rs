@@ -46,7 +46,7 @@ impl Learner for Perceptron {
         let fitted = Features::fit(columns.iter().zip(&taken), MOST_CATEGORIES)?;
         let training = Training::new(task.options)?;
         let hidden = task.options.integers("hidden")?;
-        let shape = shape(fitted.width(), &hidden, task.classes);
+        let shape = shape(fitted.width(), &hidden, task.classes.len());
         if shape.count() > MOST_PARAMETERS {
             return exec_err!(
                 "the network would have {} weights, more than the {MOST_PARAMETERS} allowed: write narrower layers",
@@ -72,7 +72,7 @@ impl Learner for Perceptron {
             tape: Tape::default(),
             scores: Matrix::default(),
         };
-        let history = training.run(task, &mut trained)?;
+        let history = training.run(task.labels.len(), task.watch, &mut trained)?;
         fitted.save(file)?;
         trained.kept.save("", file)?;
         Ok(history)

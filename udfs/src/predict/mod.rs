@@ -6,6 +6,7 @@
 
 mod boosting;
 mod classifier;
+mod cnn;
 mod evaluation;
 pub mod features;
 mod kind;
@@ -26,7 +27,9 @@ use crate::synthesize::{History, Kind, ModelFile, OptionSpec, Options, Watch};
 use features::Feature;
 
 pub use classifier::{Classifier, UNLABELLED};
+pub(crate) use cnn::{Looker, Pictures};
 pub use evaluation::Evaluate;
+pub(crate) use labels::Labels;
 pub use predict_udf::PredictUdf;
 
 /// Every kind of model that predicts.
@@ -35,6 +38,7 @@ pub fn kinds() -> Vec<Arc<dyn Kind>> {
         Arc::new(kind::Predicting(logistic::Logistic)),
         Arc::new(kind::Predicting(mlp::Perceptron)),
         Arc::new(kind::Predicting(boosting::Boosting)),
+        Arc::new(kind::Predicting(cnn::Cnn)),
     ]
 }
 
@@ -71,7 +75,7 @@ pub struct Task<'a> {
     pub inputs: &'a RecordBatch,
     /// The place of each row's class.
     pub labels: &'a [u32],
-    pub classes: usize,
+    pub classes: &'a [String],
     pub options: &'a Options,
     /// The file of the model to start from.
     pub base: Option<&'a ModelFile>,
@@ -115,3 +119,6 @@ fn features(kind: &str, columns: &Schema) -> Result<Vec<Feature>> {
     let fields = columns.fields().iter();
     fields.map(|column| feature(kind, column)).collect()
 }
+
+#[cfg(test)]
+mod tests;

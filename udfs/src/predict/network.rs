@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use datafusion_common::Result;
 
-use super::Task;
 use crate::synthesize::layers::{Matrix, math};
 use crate::synthesize::training::{Batch, Done, Schedule, Stopping};
-use crate::synthesize::{History, OptionSpec, Options, integer, number, rng};
+use crate::synthesize::{History, OptionSpec, Options, Watch, integer, number, rng};
 
 /// Of fewer rows none are held out: too few to tell one epoch from another by.
 const LEAST_ROWS: usize = 200;
@@ -78,10 +77,14 @@ impl Training {
         })
     }
 
-    /// Trains a network on a task's rows.
-    pub fn run(&self, task: &Task<'_>, network: &mut dyn Network) -> Result<History> {
+    /// Trains a network on so many rows.
+    pub fn run(
+        &self,
+        rows: usize,
+        watch: &dyn Watch,
+        network: &mut dyn Network,
+    ) -> Result<History> {
         let begin = Instant::now();
-        let rows = task.labels.len();
         let held = match rows < LEAST_ROWS {
             true => 0,
             false => (rows as f64 * self.holdout) as usize,
@@ -116,7 +119,7 @@ impl Training {
                 chosen.extend(batch.rows.iter().map(|row| train[*row as usize]));
                 vec![network.step(&chosen, rng::key(self.seed, batch.step))]
             };
-            let mut figures = schedule.epoch(&mut step, &names[..1], task.watch, &mut done)?;
+            let mut figures = schedule.epoch(&mut step, &names[..1], watch, &mut done)?;
             if !held.is_empty() {
                 figures.push(network.loss(&held));
             }
@@ -131,8 +134,7 @@ impl Training {
                 .zip(&figures)
                 .map(|(name, figure)| format!("{name} loss {figure:.4}"))
                 .collect();
-            task.watch
-                .epoch(epoch as u64 + 1, self.epochs as u64, &told.join(", "));
+            watch.epoch(epoch as u64 + 1, self.epochs as u64, &told.join(", "));
             history.epochs.push(figures);
             if self.patience > 0 && since >= self.patience {
                 break;

@@ -8,9 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::compute::kernels::cmp::{gt_eq, lt};
 use arrow::datatypes::Int32Type;
 
-use crate::synthesize::{
-    Data, Model, Start, Unwatched, check_options, kind, load, parse_options, rng, train,
-};
+use crate::synthesize::{Data, Model, Start, Unwatched, kind, load, parse_options, rng, train};
 use datafusion_common::Result;
 
 fn fit(batch: &RecordBatch, given: &[(&str, &str)]) -> Result<Arc<dyn Model>> {
@@ -21,7 +19,7 @@ fn fit(batch: &RecordBatch, given: &[(&str, &str)]) -> Result<Arc<dyn Model>> {
     given.push(("epochs".to_string(), "2".to_string()));
     let kind = kind("gan")?;
     let options = parse_options(kind.as_ref(), &given)?;
-    check_options(&options, &batch.schema())?;
+    kind.check(&options, &batch.schema())?;
     let data = Data::new(&batch.schema(), std::slice::from_ref(batch))?;
     train(kind.as_ref(), &data, &options, Start::Fresh, &Unwatched)
 }

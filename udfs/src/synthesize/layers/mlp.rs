@@ -153,6 +153,16 @@ impl Mlp {
         }
     }
 
+    /// How many numbers go in.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many numbers the output layer sees: the last in the room of [`Self::row`].
+    pub fn features(&self) -> usize {
+        self.seen(self.hidden.len()).1
+    }
+
     /// Columns of the wide matrix.
     fn width(&self) -> usize {
         self.inputs + self.hidden.iter().map(|layer| layer.width).sum::<usize>()
