@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
 use seedbed_udfs::evaluate::{Detail, EvaluatePictures, EvaluateSynthesis as Kernel, Metric, Plan};
-use seedbed_udfs::images::value::is_image;
+use seedbed_udfs::images::value::{is_image, is_picture};
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
@@ -157,7 +156,6 @@ impl Relation for EvaluateSynthesis {
 
 /// The evaluation of tables of pictures and labels, if the real table has a column of pictures.
 fn pictures(call: &Call<'_>, target: Option<&str>) -> Result<Option<Expansion>> {
-    let is_picture = |data_type: &DataType| data_type.is_binary() || is_image(data_type);
     let fields = call.schema(0).fields();
     let Some(picture) = fields.iter().find(|f| is_picture(f.data_type())) else {
         return Ok(None);

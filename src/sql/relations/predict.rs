@@ -8,6 +8,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{
     Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF, cast,
 };
+use seedbed_udfs::images::value::is_picture;
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::predict::{Classifier, Evaluate as Kernel, PredictUdf};
 use seedbed_udfs::spec::{Kind, Param, Spec, Stage};
@@ -20,7 +21,7 @@ use crate::plan::TableNode;
 
 const MODEL: Param = Param::required(
     "model",
-    "the model's name, as SHOW MODELS lists it; one of a kind that predicts: logistic, mlp, boosting",
+    "the model's name, as SHOW MODELS lists it; one of a kind that predicts: logistic, mlp, boosting or cnn",
 );
 
 const PREDICT: Spec = Spec {
@@ -40,7 +41,8 @@ const PREDICT: Spec = Spec {
     variadic: false,
     examples: &[],
     source: "predict and predict_proba of scikit-learn's classifiers; of equally probable classes the first in order. A \
-        category that the model has not seen is none of its features, a missing number is the mean",
+        category that the model has not seen is none of its features, a missing number is the mean; what is no picture has no \
+        prediction",
     also: &[
         "predict, predict_proba (scikit-learn)",
         "ML.PREDICT (BigQuery ML)",
@@ -128,7 +130,7 @@ impl Predicting {
         };
         let (from, to) = (found.data_type(), field.data_type());
         let column = Expr::Column(Column::from((qualifier, found)));
-        if from == to {
+        if from == to || (is_picture(from) && is_picture(to)) {
             return Ok(column);
         }
         if !compatible(from, to) {

@@ -59,6 +59,17 @@ impl<L: Learner> Kind for Predicting<L> {
         self.learn(data, options, None, watch)
     }
 
+    /// With the weights that the training ended with.
+    fn resume(
+        &self,
+        base: &dyn Model,
+        data: &Data,
+        options: &Options,
+        watch: &dyn Watch,
+    ) -> Result<Arc<dyn Model>> {
+        self.transfer(base, data, options, watch)
+    }
+
     fn transfer(
         &self,
         base: &dyn Model,
@@ -68,7 +79,7 @@ impl<L: Learner> Kind for Predicting<L> {
     ) -> Result<Arc<dyn Model>> {
         if L::ARCHITECTURE.is_empty() {
             return plan_err!(
-                "a {} is learnt from the rows alone and cannot start from a trained model; leave FROM out",
+                "a {0} is learnt from the rows alone and cannot start from a trained model: write USING {0} AS SELECT ...",
                 L::NAME
             );
         }

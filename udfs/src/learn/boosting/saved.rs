@@ -131,7 +131,7 @@ mod tests {
         let (pool, settings) = (pool(1).unwrap(), Settings::default());
         for (objective, classes) in [(Objective::Logistic, 2), (Objective::Softmax(3), 3)] {
             let target: Vec<f64> = (0..n)
-                .map(|i| f64::from(i * 37 % 101 / 9 % classes))
+                .map(|i| f64::from((i * 37 % 101 / 9 + i % 7 / 3) % classes))
                 .collect();
             let fitted =
                 Boosted::fit(&columns, &target, objective, &settings, &pool, &|| Ok(())).unwrap();

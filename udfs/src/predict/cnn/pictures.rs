@@ -7,7 +7,6 @@ use datafusion_common::{Result, exec_err};
 use crate::images::value::{Image, Images, Shape, image_type};
 use crate::spec::{Kind, Spec, Stage};
 use crate::synthesize::layers::Frame;
-use crate::synthesize::rng;
 
 /// What messages about a picture begin with.
 const SPEC: Spec = Spec {
@@ -159,65 +158,14 @@ impl Pictures {
 pub struct Scale(pub Vec<[f64; 2]>);
 
 impl Scale {
-    /// Writes a picture standardised, moved by so many pixels down and right; what comes in is the nearest edge's.
-    pub fn write(&self, frame: Frame, pixels: &[u8], by: [isize; 2], out: &mut [f32]) {
-        let within = |at: usize, by: isize, side: usize| {
-            (at as isize - by).clamp(0, side as isize - 1) as usize
-        };
-        let mut out = out.chunks_exact_mut(frame.channels);
-        for y in 0..frame.height {
-            let row = within(y, by[0], frame.height) * frame.width;
-            for x in 0..frame.width {
-                let at = (row + within(x, by[1], frame.width)) * frame.channels;
-                let Some(out) = out.next() else { return };
-                for ((out, byte), [mean, deviation]) in
-                    out.iter_mut().zip(&pixels[at..]).zip(&self.0)
-                {
-                    *out = ((f64::from(*byte) - mean) / deviation) as f32;
-                }
+    /// Writes a picture standardised.
+    pub fn write(&self, pixels: &[u8], out: &mut [f32]) {
+        let channels = self.0.len().max(1);
+        let pixels = pixels.chunks_exact(channels);
+        for (out, bytes) in out.chunks_exact_mut(channels).zip(pixels) {
+            for ((out, byte), [mean, deviation]) in out.iter_mut().zip(bytes).zip(&self.0) {
+                *out = ((f64::from(*byte) - mean) / deviation) as f32;
             }
         }
-    }
-}
-
-/// How far a picture is moved in a training step, at most so many pixels each way.
-pub fn shift(most: usize, key: u64, picture: usize) -> [isize; 2] {
-    let mut stream = rng::stream(key, "shift", picture as u64);
-    [(); 2].map(|()| {
-        let places = (2 * most + 1) as f32;
-        (rng::uniform(&mut stream) * places) as isize - most as isize
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_moved_over_their_edges() {
-        let frame = Frame {
-            height: 2,
-            width: 3,
-            channels: 1,
-        };
-        let scale = Scale(vec![[0.0, 1.0]]);
-        let moved = |by: [isize; 2]| {
-            let mut out = vec![0.0; 6];
-            scale.write(frame, &[1, 2, 3, 4, 5, 6], by, &mut out);
-            out
-        };
-        assert_eq!(moved([0, 0]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(moved([1, 0]), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
-        assert_eq!(moved([0, -1]), [2.0, 3.0, 3.0, 5.0, 6.0, 6.0]);
-        assert_eq!(moved([9, 9]), [1.0; 6]);
-    }
-
-    #[test]
-    fn shifts_are_within_their_bound_and_all_come() {
-        let seen: std::collections::BTreeSet<[isize; 2]> =
-            (0..500).map(|i| shift(1, 7, i)).collect();
-        assert_eq!(seen.len(), 9);
-        assert!(seen.iter().flatten().all(|by| by.abs() <= 1));
-        assert_eq!(shift(0, 7, 3), [0, 0]);
     }
 }
