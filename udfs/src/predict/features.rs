@@ -22,6 +22,9 @@ use crate::synthesize::ModelFile;
 /// Categories of a column that are features of their own; the others together are one more.
 pub const MOST_CATEGORIES: usize = 100;
 
+/// Deviations from the mean beyond which a number is as far as can be: products of farther ones are no numbers.
+const FARTHEST: f64 = 1e15;
+
 /// How a column is taken as a feature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Feature {
@@ -127,7 +130,7 @@ impl Features {
                     if let Some([mean, scale]) = scale {
                         for x in &mut values {
                             *x = if x.is_finite() {
-                                (*x - mean) / scale
+                                ((*x - mean) / scale).clamp(-FARTHEST, FARTHEST)
                             } else {
                                 0.0
                             };

@@ -15,7 +15,7 @@ use crate::learn::largest;
 use crate::learn::logistic::softmax;
 use crate::synthesize::layers::{Frame, Matrix, Network as Parameters};
 use crate::synthesize::optim::{Adam, AdamConfig, Average};
-use crate::synthesize::{History, ModelFile, Options, Watch, parse_options};
+use crate::synthesize::{History, ModelFile, Options, Watch, parse_options, rng};
 
 /// Pictures whose loss is computed at once.
 const PORTION: usize = 256;
@@ -64,6 +64,7 @@ struct View<'a> {
     scale: &'a Scale,
     labels: &'a [u32],
     augment: Augment,
+    dropout: f32,
     passes: Passes,
     scores: Matrix,
 }
@@ -85,6 +86,20 @@ impl View<'_> {
                     None => self.scale.write(pixels, out),
                 }
             });
+        self.passes.mask.clear();
+        if let Some(key) = key.filter(|_| self.dropout > 0.0) {
+            let width = network.dense_inputs();
+            self.passes.mask.resize(rows.len() * width, 0.0);
+            let kept = 1.0 / (1.0 - self.dropout);
+            let masks = self.passes.mask.par_chunks_exact_mut(width);
+            masks.enumerate().for_each(|(i, mask)| {
+                let mut stream = rng::stream(key, "dropout", i as u64);
+                mask.fill_with(|| match rng::uniform(&mut stream) < self.dropout {
+                    true => 0.0,
+                    false => kept,
+                });
+            });
+        }
         let scores = network.forward(&mut self.passes);
         self.scores.reshape(scores.rows(), scores.columns());
         self.scores.cells_mut().copy_from_slice(scores.cells());
@@ -164,8 +179,10 @@ impl Looker {
         watch.reserve(28 * shape.count() + pictures.bytes() + batch)?;
         let mut network = LeNet::new(shape, training.seed);
         let scale = begin(&mut network)?.unwrap_or_else(|| pictures.scale());
+        let mut dropout = options.number("dropout")? as f32;
         if options.choice("freeze")? == "features" {
             network.freeze_features();
+            dropout = 0.0;
         }
         let mut trained = Trained {
             view: View {
@@ -173,6 +190,7 @@ impl Looker {
                 scale: &scale,
                 labels,
                 augment: Augment::new(options)?,
+                dropout,
                 passes: Passes::default(),
                 scores: Matrix::default(),
             },

@@ -14,7 +14,9 @@ use super::network::Training;
 use super::{About, Learner, Scorer, Task};
 use crate::images::value::is_picture;
 use crate::synthesize::layers::Frame;
-use crate::synthesize::{Accepts, History, ModelFile, OptionSpec, Options, integer, widths};
+use crate::synthesize::{
+    Accepts, History, ModelFile, OptionSpec, Options, integer, number, widths,
+};
 use augment::Augment;
 use looker::Lesson;
 use network::Shape;
@@ -55,6 +57,12 @@ impl Learner for Cnn {
                 "the widths of the dense layers before the last",
             ),
         ];
+        specs.push(number(
+            "dropout",
+            0.3,
+            0.0..=0.9,
+            "the share of what the convolutions give that each training step hides from the dense layers",
+        ));
         specs.extend(Augment::options());
         specs.extend(Training::options(40, 64));
         specs.extend([

@@ -89,6 +89,8 @@ struct Stage {
 pub struct Passes {
     /// The pictures.
     pub input: Vec<f32>,
+    /// What each number that the dense layers see is multiplied by: 0 of those that are dropped. Empty drops none.
+    pub mask: Vec<f32>,
     stages: Vec<Passed>,
     dense: Tape,
     delta: Matrix,
@@ -128,6 +130,11 @@ impl LeNet {
         self.frozen = true;
     }
 
+    /// How many numbers the dense layers see.
+    pub fn dense_inputs(&self) -> usize {
+        self.dense.inputs()
+    }
+
     /// How many numbers the head sees.
     pub fn features(&self) -> usize {
         self.dense.features()
@@ -151,6 +158,10 @@ impl LeNet {
         for (cells, last) in cells.chunks_exact_mut(stride).zip(last.chunks_exact(width)) {
             cells[..width].copy_from_slice(last);
         }
+        let masks = passes.mask.chunks_exact(width.max(1));
+        for (cells, mask) in cells.chunks_exact_mut(stride).zip(masks) {
+            multiply(&mut cells[..width], mask);
+        }
         self.dense
             .forward(&mut passes.dense, &[], Statistics::Batch);
         &passes.dense.output
@@ -166,6 +177,7 @@ impl LeNet {
         }
         let Passes {
             input,
+            mask,
             stages,
             dense,
             delta,
@@ -177,6 +189,7 @@ impl LeNet {
         for (row, gradient) in rows.zip(dense.input_gradients()) {
             row.copy_from_slice(gradient);
         }
+        multiply(before.cells_mut(), mask);
         for (i, stage) in self.stages.iter_mut().enumerate().rev() {
             let (earlier, passed) = stages.split_at(i);
             let passed = &passed[0];
@@ -228,6 +241,13 @@ impl LeNet {
     }
 }
 
+/// Nothing where there are no factors.
+fn multiply(numbers: &mut [f32], factors: &[f32]) {
+    for (number, factor) in numbers.iter_mut().zip(factors) {
+        *number *= factor;
+    }
+}
+
 impl Network for LeNet {
     fn parameters(&self) -> Vec<&Parameter> {
         let convs = self.stages.iter().flat_map(|stage| stage.conv.parameters());
@@ -275,6 +295,9 @@ mod tests {
         let mut network = LeNet::new(&shape(), 5);
         let mut passes = Passes {
             input: pictures(4),
+            mask: (0..4 * network.dense_inputs())
+                .map(|i| [1.5, 0.0, 1.5][i % 3])
+                .collect(),
             ..Passes::default()
         };
         let loss = |network: &LeNet, passes: &mut Passes| {
