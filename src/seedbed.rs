@@ -22,6 +22,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, VisitMut};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
+use seedbed_udfs::predict::UNLABELLED;
 
 use crate::export::{self, Staging};
 use crate::plan::{Base, TrainNode, TrainSpec};
@@ -522,12 +523,16 @@ impl Seedbed {
             let items = trained.describe();
             let chosen = items.iter().find(|(item, _)| item == "chosen");
             let chosen = chosen.map(|(_, why)| format!(" (chosen {why})"));
+            let unlabelled = items.iter().find(|(item, _)| item == UNLABELLED);
+            let unlabelled =
+                unlabelled.map(|(_, n)| format!("; {n} without a label were left out"));
             format!(
-                "CREATE MODEL {}: {} trained on {} rows{}",
+                "CREATE MODEL {}: {} trained on {} rows{}{}",
                 create.name,
                 trained.kind(),
                 trained.trained_on(),
-                chosen.unwrap_or_default()
+                chosen.unwrap_or_default(),
+                unlabelled.unwrap_or_default()
             )
         } else {
             format!("CREATE MODEL {}: it exists already", create.name)

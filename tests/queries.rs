@@ -215,7 +215,12 @@ fn digits_are_drawn_and_written_the_same_on_any_number_of_threads() -> Outcome {
     let mut first: Option<Vec<Vec<u8>>> = None;
     for threads in ["1", "3"] {
         let said = digits(folder.path(), threads)?;
-        for line in ["read,320", "batches of 32,10", "digits.parquet,320", "generated,100"] {
+        for line in [
+            "read,320",
+            "batches of 32,10",
+            "digits.parquet,320",
+            "generated,100",
+        ] {
             assert!(said.lines().any(|said| said == line), "{line}: {said}");
         }
         let bytes = files
@@ -230,7 +235,10 @@ fn digits_are_drawn_and_written_the_same_on_any_number_of_threads() -> Outcome {
     // ten digits of 28 pixels beside each other, with 2 between them
     for file in &files[..3] {
         let path = folder.path().join(file);
-        let size = format!("SELECT width, height FROM read_images('{}')", path.display());
+        let size = format!(
+            "SELECT width, height FROM read_images('{}')",
+            path.display()
+        );
         assert_eq!(row(&size)?, "298,298", "{file}");
     }
     let training = folder.path().join("digits.parquet");

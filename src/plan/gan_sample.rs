@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
-use seedbed_udfs::synthesize::SampleUdf;
+use seedbed_udfs::synthesize::{SampleUdf, check_draws};
 
 use crate::session::Env;
 
@@ -33,7 +33,11 @@ impl GanSample {
 
     fn bind(&self, model: Option<&ScalarValue>) -> Result<SampleUdf> {
         match model.map(ScalarValue::try_as_str) {
-            Some(Some(Some(name))) => Ok(SampleUdf::new(name, self.env.store()?.model(name)?)),
+            Some(Some(Some(name))) => {
+                let model = self.env.store()?.model(name)?;
+                check_draws(self.name(), name, model.as_ref())?;
+                Ok(SampleUdf::new(name, model))
+            }
             _ => plan_err!(
                 "gan_sample: the model must be a constant. Write gan_sample('model', random_key(seed, id))"
             ),

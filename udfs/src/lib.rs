@@ -20,6 +20,7 @@ pub mod learn;
 pub mod neighbours;
 pub mod normalize;
 pub mod options;
+pub mod predict;
 pub mod random;
 pub mod registry;
 pub mod row_wise;

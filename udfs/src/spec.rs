@@ -14,6 +14,7 @@ pub enum Stage {
     Split,
     Random,
     Synthesize,
+    Predict,
     Images,
     Inspect,
     /// What calls of BigQuery ML's names stand for, where nothing else does.
@@ -32,6 +33,7 @@ impl fmt::Display for Stage {
             Self::Split => "split",
             Self::Random => "random",
             Self::Synthesize => "synthesize",
+            Self::Predict => "predict",
             Self::Images => "images",
             Self::Inspect => "inspect",
             Self::BigQuery => "BigQuery ML",

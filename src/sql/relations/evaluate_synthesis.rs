@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::common::{Result, plan_err};
-use seedbed_udfs::evaluate::{Detail, EvaluateSynthesis as Kernel, Metric, Plan};
+use seedbed_udfs::evaluate::{Detail, EvaluatePictures, EvaluateSynthesis as Kernel, Metric, Plan};
+use seedbed_udfs::images::value::{is_image, is_picture};
 use seedbed_udfs::options::nearest;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 
@@ -15,7 +16,9 @@ const SPEC: Spec = Spec {
     stage: Stage::Inspect,
     kind: Kind::Relation,
     summary: "A row a metric: how like real rows synthetic ones are, what a model learnt from them is worth, and whether they give \
-        real rows away.",
+        real rows away. Tables of a column of pictures and their label, the target, are judged by a small network that learns \
+        the label from the real pictures: the Fréchet distance of its features, their precision and recall, the accuracy of a \
+        network that learnt synthetic pictures alone, and copies; each beside what the holdout has.",
     params: &[
         Param::data(
             "real",
@@ -85,7 +88,8 @@ const SPEC: Spec = Spec {
         trains on the synthetic rows and trtr on the real ones, all by trees boosted as XGBoost's hist does by default (100 rounds, \
         depth 6, rate 0.3). dcr_share compares with as many real rows as the holdout has; the distance of rows is the sum over \
         columns of the difference of numbers over their range, at most 1, and 2 for categories that differ, as if one-hot. A whole \
-        number of at most 20 values is a target of classes. NULL where a metric has no value: meaning says why",
+        number of at most 20 values is a target of classes. Of pictures: Heusel et al. (2017) and Kynkäänniemi et al. (2019), with the 84 \
+        features of a LeNet instead of Inception's. NULL where a metric has no value: meaning says why",
     also: &[
         "sdmetrics.reports.single_table.QualityReport",
         "sdmetrics.single_table.LogisticDetection",
@@ -112,6 +116,9 @@ impl Relation for EvaluateSynthesis {
             true => Vec::new(),
             false => call.column_list(0, "categorical")?,
         };
+        if let Some(pictures) = pictures(call, target.as_deref())? {
+            return Ok(pictures);
+        }
         let metrics = metrics(call)?;
         if target.is_none() && !options.is_null("metrics") && metrics.contains(&Metric::Tstr) {
             return options.wrong("metrics", "without tstr, or with target => 'column'");
@@ -145,6 +152,67 @@ impl Relation for EvaluateSynthesis {
         let function = Arc::new(Kernel::new(plan));
         Ok(over(call, query, function))
     }
+}
+
+/// The evaluation of tables of pictures and labels, if the real table has a column of pictures.
+fn pictures(call: &Call<'_>, target: Option<&str>) -> Result<Option<Expansion>> {
+    let fields = call.schema(0).fields();
+    let Some(picture) = fields.iter().find(|f| is_picture(f.data_type())) else {
+        return Ok(None);
+    };
+    let picture = quoted(picture.name());
+    let Some(target) = target else {
+        return plan_err!(
+            "{}: pictures are judged by a network that learns a label. Write target => 'label', the column that says what is \
+             in {picture}",
+            SPEC.name
+        );
+    };
+    let options = call.options();
+    if options.bool("controls")? || !options.is_null("metrics") {
+        return plan_err!(
+            "{}: of pictures all metrics are told, beside those of the pictures held out. Leave metrics and controls out",
+            SPEC.name
+        );
+    }
+    let mut parts = Vec::new();
+    for (part, name) in ["real", "synthetic", "holdout"].into_iter().enumerate() {
+        let Ok(input) = call.input(part) else {
+            continue;
+        };
+        let mut columns = call.columns(part);
+        columns.retain(|column| *column != picture && column != target);
+        let lacks = call.columns(part).len() != columns.len() + 2;
+        if lacks || !columns.is_empty() {
+            return plan_err!(
+                "{}: of pictures only themselves and their label are looked at, and {name} has other columns than {picture} and \
+                 {target}. Write (SELECT {picture}, {target} FROM ...)",
+                SPEC.name
+            );
+        }
+        let field = input
+            .schema()
+            .field_with_unqualified_name(picture.trim_matches('"'))?;
+        let decoded = match is_image(field.data_type()) {
+            true => picture.clone(),
+            false => format!("image_decode({picture})"),
+        };
+        parts.push(format!(
+            "SELECT {part} AS part, {decoded} AS picture, CAST({target} AS VARCHAR) AS label FROM {}",
+            call.table(part)
+        ));
+    }
+    let function = EvaluatePictures {
+        target: target.trim_matches('"').to_string(),
+        holdout: call.input(2).is_ok(),
+        rows: usize::try_from(options.integer("rows", 10)?).unwrap_or(usize::MAX),
+        seed: options.integer("seed", i64::MIN)?,
+    };
+    Ok(Some(over(
+        call,
+        parts.join(" UNION ALL "),
+        Arc::new(function),
+    )))
 }
 
 /// The metrics that are asked for.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, plan_err};
 use seedbed_udfs::fitted::counts::category_type;
-use seedbed_udfs::learn::label_issues::{Feature, FilterBy, LabelIssues as Kernel, Source};
+use seedbed_udfs::learn::label_issues::{FilterBy, LabelIssues as Kernel, Source};
+use seedbed_udfs::predict::features::Feature;
 use seedbed_udfs::spec::{Example, Kind, Param, Spec, Stage};
 use seedbed_udfs::table::Whole;
 

@@ -28,6 +28,7 @@ mod mixup_images;
 mod model_history;
 mod neighbours;
 mod oversample;
+mod predict;
 mod profile;
 mod read;
 mod sample;
@@ -72,6 +73,8 @@ pub fn all() -> Vec<Arc<dyn Relation>> {
         Arc::new(mixup_images::MixupImages),
         Arc::new(model_history::ModelHistory),
         Arc::new(oversample::Oversample),
+        Arc::new(predict::Evaluate),
+        Arc::new(predict::Predict),
         Arc::new(profile::Profile),
         Arc::new(smote::Smote),
         Arc::new(smote_nc::SmoteNc),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use seedbed_udfs::spec::{Kind, Param, Spec, Stage};
+use seedbed_udfs::synthesize::check_draws;
 
 use crate::plan::SampleTable;
 use crate::sql::relation::{Call, Expansion, Relation};
@@ -68,6 +69,7 @@ impl Relation for Sample {
         let options = call.options();
         let name = options.text("model")?;
         let model = call.env().store()?.model(&name)?;
+        check_draws(self.spec.name, &name, model.as_ref())?;
         let rows = if options.is_null("n") {
             model.trained_on()
         } else {

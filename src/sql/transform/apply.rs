@@ -336,7 +336,8 @@ fn fill(plan: LogicalPlan, inputs: &Fields, others: &[String]) -> Result<Logical
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-fn compatible(from: &DataType, to: &DataType) -> bool {
+/// Whether values of one type can be taken for another's: both are numbers, texts or times.
+pub fn compatible(from: &DataType, to: &DataType) -> bool {
     use seedbed_udfs::arrays::{is_number, is_text};
     from.is_null()
         || (is_number(from) && is_number(to))

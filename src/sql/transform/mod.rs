@@ -42,7 +42,7 @@ use super::relation::{parse_query, plan_query};
 use crate::plan::{FITS, LowerFits, substitute};
 use crate::session::Env;
 
-pub use apply::TransformRelation;
+pub use apply::{TransformRelation, compatible};
 pub use as_sql::as_sql;
 pub use create::create;
 pub use describe::{Parameters, describe};

@@ -10,6 +10,7 @@ use super::tables::{Tables, chosen, mixed};
 use crate::fitted::counts::MISSING;
 use crate::fitted::quantiles::order_key;
 use crate::learn::boosting::{Boosted, Column, Objective, Settings};
+use crate::learn::largest;
 use crate::table::Stop;
 
 /// Folds of the test that tells real from synthetic rows.
@@ -83,7 +84,7 @@ impl Learner<'_> {
             objective,
             &Settings::default(),
             self.pool,
-            self.stop,
+            &|| self.stop.check(),
         )
     }
 
@@ -137,7 +138,10 @@ impl Learner<'_> {
                 }
                 let chances =
                     predict(&self.fit(&columns, &targets, Objective::Softmax(classes))?);
-                let told: Vec<u32> = chances.chunks_exact(classes).map(largest).collect();
+                let told: Vec<u32> = chances
+                    .chunks_exact(classes)
+                    .map(|p| largest(p) as u32)
+                    .collect();
                 let of_class = |class: usize| {
                     let yes: Vec<bool> = is.iter().map(|y| *y as usize == class).collect();
                     let chance: Vec<f64> = chances
@@ -166,16 +170,6 @@ pub fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
         .flatten()
         .fold((0, 0.0), |(n, sum), x| (n + 1, sum + x));
     (n > 0).then(|| sum / f64::from(n))
-}
-
-fn largest(chances: &[f64]) -> u32 {
-    let mut best = 0;
-    for (class, p) in chances.iter().enumerate() {
-        if *p > chances[best] {
-            best = class;
-        }
-    }
-    best as u32
 }
 
 /// AUC, accuracy and F1 of classes; R2 and the root of the mean squared error of numbers.

@@ -5,8 +5,9 @@
 
 pub mod histograms;
 mod learnt;
+mod pictures;
 mod privacy;
-mod scores;
+pub(crate) mod scores;
 mod shape;
 mod tables;
 mod trend;
@@ -25,6 +26,7 @@ use learnt::{Goal, Learner, MOST_CLASSES, Utility, mean};
 use privacy::{Points, Scale, copies, nearest, quantile, share_nearer};
 use tables::{chosen, mixed};
 
+pub use pictures::EvaluatePictures;
 pub use tables::{Shared, Table, Tables};
 
 /// A family of metrics.
@@ -88,21 +90,28 @@ pub struct EvaluateSynthesis {
 impl EvaluateSynthesis {
     /// Of tables of these columns.
     pub fn new(plan: Plan) -> Self {
-        let mut fields = vec![
-            Field::new("metric", DataType::Utf8, false),
-            Field::new("column", DataType::Utf8, true),
-            Field::new("value", DataType::Float64, true),
-        ];
-        if plan.controls {
-            let controls = ["independent", "copied", "held_out"];
-            fields.extend(controls.map(|name| Field::new(name, DataType::Float64, true)));
-        }
-        fields.push(Field::new("meaning", DataType::Utf8, false));
+        let controls: &[&str] = match plan.controls {
+            true => &["independent", "copied", "held_out"],
+            false => &[],
+        };
         Self {
             plan: Arc::new(plan),
-            schema: Arc::new(Schema::new(fields)),
+            schema: answer_schema(controls),
         }
     }
+}
+
+/// The columns of an answer, a number of each control among them.
+fn answer_schema(controls: &[&str]) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("metric", DataType::Utf8, false),
+        Field::new("column", DataType::Utf8, true),
+        Field::new("value", DataType::Float64, true),
+    ];
+    let number = |name: &&str| Field::new(*name, DataType::Float64, true);
+    fields.extend(controls.iter().map(number));
+    fields.push(Field::new("meaning", DataType::Utf8, false));
+    Arc::new(Schema::new(fields))
 }
 
 impl TableFunction for EvaluateSynthesis {

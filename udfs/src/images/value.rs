@@ -54,6 +54,11 @@ pub fn is_image(t: &DataType) -> bool {
     matches!(t, DataType::Struct(f) if *f == fields())
 }
 
+/// Whether a column of a type may hold images: decoded ones, or bytes.
+pub fn is_picture(t: &DataType) -> bool {
+    t.is_binary() || is_image(t)
+}
+
 /// The type an argument that is an image is cast to: images stay images, bytes stay bytes.
 ///
 /// # Errors

@@ -4,6 +4,8 @@
 //! every split. Categories are put in the order of their gradients, and a split takes a beginning of that order. Gradients
 //! are summed as whole numbers, so that a model depends neither on the order of rows nor on the number of threads.
 
+mod saved;
+
 use datafusion_common::{Result, exec_datafusion_err};
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -11,7 +13,6 @@ use rayon::prelude::*;
 use super::logistic::softmax;
 use crate::fitted::counts::MISSING;
 use crate::fitted::quantiles::{of_order_key, order_key};
-use crate::table::Stop;
 
 /// Bins of a column besides that of what is missing.
 const BINS: usize = 255;
@@ -266,14 +267,15 @@ struct Feature {
 }
 
 impl Boosted {
-    /// Learns a target: a number, 0 or 1, or a class.
+    /// Learns a target: a number, 0 or 1, or a class. `round` is called before every round; an error of it ends the
+    /// learning.
     pub fn fit(
         columns: &[Column],
         target: &[f64],
         objective: Objective,
         settings: &Settings,
         pool: &ThreadPool,
-        stop: &Stop,
+        round: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let (n, width) = (target.len(), objective.width());
         let (binnings, features): (Vec<_>, Vec<_>) = pool.install(|| {
@@ -303,7 +305,7 @@ impl Boosted {
         let mut chances = vec![0.0; if width > 1 { n * width } else { 0 }];
         let mut trees = Vec::with_capacity(settings.rounds * width);
         for _ in 0..settings.rounds {
-            stop.check()?;
+            round()?;
             if width > 1 {
                 chances.copy_from_slice(&scores);
                 chances.chunks_exact_mut(width).for_each(|scores| {
@@ -360,34 +362,37 @@ impl Boosted {
 
     /// What rows of other columns come to, row by row: a number, the chance of 1, or of each class.
     pub fn predict(&self, columns: &[Column], pool: &ThreadPool) -> Vec<f64> {
+        pool.install(|| self.told(columns))
+    }
+
+    /// As [`Self::predict`], on the threads there are.
+    pub fn told(&self, columns: &[Column]) -> Vec<f64> {
         let n = columns.first().map_or(0, Column::len);
         let width = self.objective.width();
-        pool.install(|| {
-            let bins: Vec<Vec<u8>> = (self.binnings.par_iter())
-                .zip(columns)
-                .map(|(binning, column)| binning.apply(column))
-                .collect();
-            let mut out = vec![0.0; n * width];
-            out.par_chunks_mut(CHUNK * width)
-                .enumerate()
-                .for_each(|(chunk, out)| {
-                    let first = chunk * CHUNK;
-                    for (i, scores) in out.chunks_exact_mut(width).enumerate() {
-                        scores.copy_from_slice(&self.base);
-                        for (tree, nodes) in self.trees.iter().enumerate() {
-                            scores[tree % width] += answer(nodes, &bins, first + i);
-                        }
-                        match self.objective {
-                            Objective::Squared => {}
-                            Objective::Logistic => scores[0] = logistic(scores[0]),
-                            Objective::Softmax(_) => {
-                                softmax(scores);
-                            }
+        let bins: Vec<Vec<u8>> = (self.binnings.par_iter())
+            .zip(columns)
+            .map(|(binning, column)| binning.apply(column))
+            .collect();
+        let mut out = vec![0.0; n * width];
+        out.par_chunks_mut(CHUNK * width)
+            .enumerate()
+            .for_each(|(chunk, out)| {
+                let first = chunk * CHUNK;
+                for (i, scores) in out.chunks_exact_mut(width).enumerate() {
+                    scores.copy_from_slice(&self.base);
+                    for (tree, nodes) in self.trees.iter().enumerate() {
+                        scores[tree % width] += answer(nodes, &bins, first + i);
+                    }
+                    match self.objective {
+                        Objective::Squared => {}
+                        Objective::Logistic => scores[0] = logistic(scores[0]),
+                        Objective::Softmax(_) => {
+                            softmax(scores);
                         }
                     }
-                });
-            out
-        })
+                }
+            });
+        out
     }
 }
 
@@ -718,8 +723,8 @@ mod tests {
     fn fit(columns: &[Column], target: &[f64], objective: Objective, threads: usize) -> Vec<f64> {
         let pool = pool(threads).unwrap();
         let settings = Settings::default();
-        let stop = Stop::default();
-        let model = Boosted::fit(columns, target, objective, &settings, &pool, &stop).unwrap();
+        let round = || Ok(());
+        let model = Boosted::fit(columns, target, objective, &settings, &pool, &round).unwrap();
         model.predict(columns, &pool)
     }
 

@@ -12,18 +12,16 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use datafusion_common::{Result, exec_err};
 
-use super::logistic::{Design, Logistic, Settings};
+use super::largest;
+use super::logistic::{Logistic, Settings};
 use crate::fitted::State;
 use crate::fitted::counts::{Counts, Lookup, MISSING, listed_type};
-use crate::fitted::moments::Moments;
-use crate::fitted::numbers::Numbers;
+use crate::predict::features::{Feature, Features, MOST_CATEGORIES};
 use crate::random::key;
 use crate::table::{Host, Rows, TableFunction, TableKernel, Whole, in_parallel};
 
 /// Classes that a label may have.
 pub const MOST_CLASSES: usize = 256;
-/// Categories of a column that are features of their own; the others together are one more.
-pub const MOST_CATEGORIES: usize = 100;
 /// What cleanlab takes for rounding.
 const SLACK: f64 = 1e-6;
 
@@ -35,15 +33,6 @@ pub enum FilterBy {
     Both,
     ConfidentLearning,
     Predicted,
-}
-
-/// How a column is taken as a feature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Feature {
-    /// Cast to DOUBLE by way of another type, if there is none directly.
-    Number(Option<DataType>),
-    /// Cast to a type that can be counted.
-    Category(DataType),
 }
 
 /// Where the probabilities are from.
@@ -253,7 +242,14 @@ impl Learning<'_> {
         let design = n * (16 * numbers + 4 * (features.len() - numbers));
         host.resize(held + design + n * (8 * self.classes + 64))?;
         let folds = self.folds(table, features)?;
-        let design = design_of(table, features)?;
+        let columns: Vec<ArrayRef> = features
+            .iter()
+            .map(|(column, _)| Arc::clone(table.column(*column)))
+            .collect();
+        let taken = columns
+            .iter()
+            .zip(features.iter().map(|(_, feature)| feature));
+        let design = Features::fit(taken, MOST_CATEGORIES)?.design(&columns)?;
         let settings = Settings {
             penalty: 1.0 / self.c,
             ..Settings::default()
@@ -286,7 +282,9 @@ impl Learning<'_> {
                 .iter()
                 .map(|l| place.get(*l as usize).copied().unwrap_or(MISSING))
                 .collect();
-            let model = Logistic::fit(&design, &train, &labels, seen.len(), &settings, &stop)?;
+            let model = Logistic::fit(&design, &train, &labels, seen.len(), &settings, &|| {
+                stop.check()
+            })?;
             let mut of_seen = vec![0.0; seen.len()];
             let mut all = vec![0.0; test.len() * self.classes];
             for (row, all) in test.iter().zip(all.chunks_mut(self.classes)) {
@@ -333,101 +331,6 @@ impl Learning<'_> {
     }
 }
 
-/// Numbers standardised, the mean and an indicator where they are missing; categories as features.
-fn design_of(table: &RecordBatch, features: &[(usize, Feature)]) -> Result<Design> {
-    let n = table.num_rows();
-    let mut numbers: Vec<Vec<f64>> = Vec::new();
-    let mut codes: Vec<(Vec<u32>, u32)> = Vec::new();
-    for (column, feature) in features {
-        match feature {
-            Feature::Number(by) => numbers.extend(standardized(table.column(*column), by)?),
-            Feature::Category(data_type) => {
-                codes.extend(categories(&cast(table.column(*column), data_type)?)?);
-            }
-        }
-    }
-    let (width, categorical) = (numbers.len(), codes.len());
-    let mut design = Design {
-        rows: n,
-        numbers: vec![0.0; n * width],
-        width,
-        codes: vec![0; n * categorical],
-        categorical,
-        features: width,
-    };
-    for (at, column) in numbers.into_iter().enumerate() {
-        for (row, x) in column.into_iter().enumerate() {
-            design.numbers[row * width + at] = x;
-        }
-    }
-    let mut first = 0;
-    for (at, (column, many)) in codes.into_iter().enumerate() {
-        for (row, code) in column.into_iter().enumerate() {
-            design.codes[row * categorical + at] = first + code;
-        }
-        first += many;
-    }
-    design.features += first as usize;
-    Ok(design)
-}
-
-/// A column less its mean, over its deviation, and whether it is missing where it sometimes is; nothing of a
-/// constant. An infinity is missing.
-fn standardized(array: &ArrayRef, by: &Option<DataType>) -> Result<Vec<Vec<f64>>> {
-    let array = match by {
-        Some(by) => cast(array, by)?,
-        None => Arc::clone(array),
-    };
-    let floats = cast(&array, &DataType::Float64)?;
-    let floats = floats.as_primitive::<Float64Type>();
-    let mut values: Vec<f64> = floats.iter().map(|x| x.unwrap_or(f64::NAN)).collect();
-    let mut moments = Moments::default();
-    moments.add(&values);
-    let mut out = Vec::new();
-    let missing = values.iter().filter(|x| !x.is_finite()).count();
-    if missing > 0 && missing < values.len() {
-        let indicator = values.iter().map(|x| f64::from(u8::from(!x.is_finite())));
-        out.push(indicator.collect());
-    }
-    if let Some([mean, scale]) = moments.mean_and_scale(0)
-        && !moments.is_constant()
-    {
-        for x in &mut values {
-            *x = if x.is_finite() {
-                (*x - mean) / scale
-            } else {
-                0.0
-            };
-        }
-        out.push(values);
-    }
-    Ok(out)
-}
-
-/// The codes of a column's categories and how many there are: the most frequent ones, one for the others, and one
-/// for what is missing; nothing of a constant.
-fn categories(array: &ArrayRef) -> Result<Option<(Vec<u32>, u32)>> {
-    let mut counts = Counts::new(array.data_type())?;
-    counts.update(std::slice::from_ref(array))?;
-    let (values, counts) = counts.sorted()?;
-    let mut order: Vec<usize> = (0..counts.len()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(counts[*i]));
-    let kept = order.len().min(MOST_CATEGORIES);
-    let mut places = vec![kept as u32; counts.len()];
-    for (place, i) in (0..).zip(&order[..kept]) {
-        places[*i] = place;
-    }
-    let mut many = kept as u32 + u32::from(order.len() > kept);
-    let mut codes = Lookup::new(&values, &places)?.codes(array)?;
-    if codes.contains(&MISSING) {
-        for code in codes.iter_mut().filter(|c| **c == MISSING) {
-            *code = many;
-        }
-        many += 1;
-    }
-    Ok((many > 1).then_some((codes, many)))
-}
-
 /// What is told of the rows.
 struct Judged {
     quality: Float64Array,
@@ -466,17 +369,6 @@ impl Judged {
             issues: issues.into(),
         }
     }
-}
-
-/// The first of the largest.
-fn largest(values: &[f64]) -> usize {
-    let mut best = 0;
-    for (i, v) in values.iter().enumerate() {
-        if *v > values[best] {
-            best = i;
-        }
-    }
-    best
 }
 
 /// The rows that are judged.

@@ -1,11 +1,15 @@
 //! Multinomial logistic regression with an L2 penalty, by L-BFGS over all rows (Nocedal and Wright, Numerical
 //! Optimization, ch. 7): scikit-learn's `LogisticRegression` with its defaults.
 //!
-//! Sums go through the rows in their order, so the same rows in the same order give the same model.
+//! Sums go through parts of the rows in their order, so the same rows in the same order give the same model on any
+//! number of threads.
 
 use datafusion_common::Result;
+use rayon::prelude::*;
 
-use crate::table::Stop;
+/// Rows of a part at least, and the parts at most: what is summed at once.
+const PART: usize = 4096;
+const PARTS: usize = 32;
 
 /// The code of a category that is none of a column's features.
 pub const NO_FEATURE: u32 = u32::MAX;
@@ -27,11 +31,13 @@ pub struct Design {
 }
 
 impl Design {
-    fn numbers(&self, row: usize) -> &[f64] {
+    /// A row's numbers.
+    pub fn numbers(&self, row: usize) -> &[f64] {
         &self.numbers[row * self.width..][..self.width]
     }
 
-    fn codes(&self, row: usize) -> impl Iterator<Item = usize> {
+    /// The features of a row's categories.
+    pub fn codes(&self, row: usize) -> impl Iterator<Item = usize> {
         let codes = &self.codes[row * self.categorical..][..self.categorical];
         let codes = codes.iter().filter(|c| **c != NO_FEATURE);
         codes.map(|c| self.width + *c as usize)
@@ -74,14 +80,27 @@ pub struct Logistic {
 }
 
 impl Logistic {
-    /// Learns from some rows, of which each has one of `classes` classes.
+    /// A model of weights that [`Self::weights`] gave; `None` if they cannot be those of so many features.
+    pub fn new(classes: usize, features: usize, weights: Vec<f64>) -> Option<Self> {
+        let scores = if classes == 2 { 1 } else { classes };
+        let fits = weights.len() == scores * (features + 1);
+        let model = Self {
+            classes,
+            scores,
+            weights,
+        };
+        (fits && model.weights.iter().all(|w| w.is_finite())).then_some(model)
+    }
+
+    /// Learns from some rows, of which each has one of `classes` classes. `stop` is asked at every pass over them; an
+    /// error of it ends the learning.
     pub fn fit(
         design: &Design,
         rows: &[u32],
         labels: &[u32],
         classes: usize,
         settings: &Settings,
-        stop: &Stop,
+        stop: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Self> {
         let scores = if classes == 2 { 1 } else { classes };
         let mut model = Self {
@@ -94,10 +113,9 @@ impl Logistic {
         }
         let penalized = scores * design.features;
         let n = rows.len().max(1) as f64;
-        let mut values = vec![0.0; scores];
-        let loss = |weights: &[f64], slope: &mut [f64]| -> Result<f64> {
-            stop.check()?;
-            slope.fill(0.0);
+        let part = |weights: &[f64], rows: &[u32]| {
+            let mut values = vec![0.0; scores];
+            let mut slope = vec![0.0; weights.len()];
             let mut sum = 0.0;
             for row in rows {
                 let row = *row as usize;
@@ -119,6 +137,23 @@ impl Logistic {
                     for (s, v) in slope.iter_mut().zip(&values) {
                         *s += v;
                     }
+                }
+            }
+            (sum, slope)
+        };
+        let size = rows.len().div_ceil(PARTS).max(PART);
+        let loss = |weights: &[f64], slope: &mut [f64]| -> Result<f64> {
+            stop()?;
+            let parts: Vec<(f64, Vec<f64>)> = rows
+                .par_chunks(size)
+                .map(|rows| part(weights, rows))
+                .collect();
+            slope.fill(0.0);
+            let mut sum = 0.0;
+            for (of_part, slope_of_part) in parts {
+                sum += of_part;
+                for (s, v) in slope.iter_mut().zip(slope_of_part) {
+                    *s += v;
                 }
             }
             let mut squares = 0.0;
@@ -148,6 +183,11 @@ impl Logistic {
             score(design, &self.weights, self.scores, row, probabilities);
             softmax(probabilities);
         }
+    }
+
+    /// The weights of each feature, one a score, then the intercepts.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
     }
 
     /// The weight of a feature in a score; that after the last is the intercept.
@@ -181,7 +221,7 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// Scores become probabilities; gives the logarithm of the sum of the scores' exponentials.
-pub(super) fn softmax(values: &mut [f64]) -> f64 {
+pub(crate) fn softmax(values: &mut [f64]) -> f64 {
     let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
     for v in values.iter_mut() {
@@ -365,7 +405,7 @@ mod tests {
                 &labels,
                 classes,
                 &Settings::default(),
-                &Stop::default(),
+                &|| Ok(()),
             )
             .unwrap();
             // sum over rows of (p - y) x + w = 0, for each class and feature
@@ -392,7 +432,7 @@ mod tests {
         let design = design(20);
         let fit = |rows: &[u32]| {
             let settings = Settings::default();
-            Logistic::fit(&design, rows, &[0; 20], 1, &settings, &Stop::default()).unwrap()
+            Logistic::fit(&design, rows, &[0; 20], 1, &settings, &|| Ok(())).unwrap()
         };
         let mut p = [0.0];
         for model in [fit(&[]), fit(&[1, 2, 3])] {
@@ -469,15 +509,8 @@ mod tests {
                 })
                 .collect();
             let settings = Settings::default();
-            let model = Logistic::fit(
-                &design,
-                &rows,
-                &labels,
-                classes,
-                &settings,
-                &Stop::default(),
-            )
-            .unwrap();
+            let model =
+                Logistic::fit(&design, &rows, &labels, classes, &settings, &|| Ok(())).unwrap();
             for (score, weights) in weights.iter().enumerate() {
                 for (feature, w) in weights.iter().enumerate() {
                     let found = model.weight(score, feature);

@@ -18,7 +18,6 @@ use candle_core::{Device, Tensor};
 use datafusion_common::{DataFusionError, Result, exec_err};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor;
-use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
@@ -29,6 +28,7 @@ use super::{
     Accepts, Codec, Condition, Data, Draw, Evidence, Kind, Model, ModelFile, OptionSpec, Options,
     Test, Watch, parse_options, rng, tensor_error,
 };
+use crate::learn::eigen::eigen;
 
 const NAME: &str = "copula";
 
@@ -318,30 +318,14 @@ fn correlation(margins: &[Margin], columns: &[Vec<u32>], rows: usize) -> Result<
 /// The nearest matrix without eigenvalues below the least, scaled to ones on its diagonal.
 fn make_positive(matrix: &mut Mat<f64>) -> Result<()> {
     let count = matrix.nrows();
-    let mut values = Mat::<f64>::zeros(count, 1);
-    let mut vectors = Mat::<f64>::zeros(count, count);
-    let request = self_adjoint_evd_scratch::<f64>(
-        count,
-        ComputeEigenvectors::Yes,
-        Par::Seq,
-        Default::default(),
-    );
-    let found = self_adjoint_evd(
-        matrix.as_ref(),
-        values.as_mut().col_mut(0).as_diagonal_mut(),
-        Some(vectors.as_mut()),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(request)),
-        Default::default(),
-    );
-    if found.is_err() {
+    let Some((values, vectors)) = eigen(matrix.as_ref()) else {
         return exec_err!("the columns' correlations have no eigenvalues");
-    }
-    if (0..count).all(|i| values[(i, 0)] >= LEAST_EIGENVALUE) {
+    };
+    if values.iter().all(|value| *value >= LEAST_EIGENVALUE) {
         return Ok(());
     }
     let scaled = Mat::from_fn(count, count, |i, j| {
-        vectors[(i, j)] * values[(j, 0)].max(LEAST_EIGENVALUE)
+        vectors[(i, j)] * values[j].max(LEAST_EIGENVALUE)
     });
     let (left, right) = (scaled.as_ref(), vectors.transpose());
     matmul(matrix.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);

@@ -1,6 +1,6 @@
-//! Generative models: what every kind of model is, and the kinds there are.
+//! Models: what every kind of model is, the kinds there are, and those that draw rows.
 //!
-//! A [`Kind`] learns from [`Data`] and gives a [`Model`]; a model draws rows. Table models share the
+//! A [`Kind`] learns from [`Data`] and gives a [`Model`]; a model draws rows, or predicts a label ([`crate::predict`]). Table models share the
 //! [`codec`]; neural ones share [`layers`], [`optim`], [`training`] and what a trained network does. Running a training or a sampling
 //! as part of a query is the engine's part, not ours. A new kind is one file and one line in [`kinds`].
 
@@ -46,16 +46,18 @@ pub use condition::{Condition, Draw, Evidence, Given, Test};
 use constraints::Layer;
 pub use data::Data;
 pub use file::ModelFile;
-pub use options::{Accepts, OptionSpec, Options, Value};
+pub use options::{Accepts, OptionSpec, Options, Value, column, integer, number, widths};
 pub use sample_udf::SampleUdf;
 pub use training::History;
 use wrapped::Wrapped;
+
+use crate::predict::{self, Classifier};
 
 /// Rows are drawn in blocks of this many, aligned on the row number: every row is computed in the same
 /// place of a block of the same shape, whatever batch it was asked for in, so its bits never differ.
 pub const BLOCK: u64 = 256;
 
-/// A way to learn a generator from rows.
+/// A way to learn a model from rows.
 pub trait Kind: Debug + Send + Sync {
     /// The name after `USING`.
     fn name(&self) -> &'static str;
@@ -65,6 +67,11 @@ pub trait Kind: Debug + Send + Sync {
 
     /// What can stand in `OPTIONS (...)`.
     fn options(&self) -> Vec<OptionSpec>;
+
+    /// Whether its models predict a label; otherwise they draw rows.
+    fn predicts(&self) -> bool {
+        false
+    }
 
     /// Checks what options say of columns against those of the training query.
     fn check(&self, options: &Options, schema: &Schema) -> Result<()> {
@@ -107,12 +114,12 @@ pub trait Kind: Debug + Send + Sync {
     fn load(&self, file: &ModelFile) -> Result<Arc<dyn Model>>;
 }
 
-/// A trained generator.
+/// A trained model.
 pub trait Model: Debug + Send + Sync {
     /// The name of its kind.
     fn kind(&self) -> &'static str;
 
-    /// The columns it was trained on, and draws.
+    /// The columns it was trained on, and draws if it does.
     fn schema(&self) -> &SchemaRef;
 
     /// How many rows it was trained on.
@@ -140,6 +147,11 @@ pub trait Model: Debug + Send + Sync {
 
     /// How its columns are encoded; kinds that are not for tables have none.
     fn codec(&self) -> Option<&Codec> {
+        None
+    }
+
+    /// The model as one that predicts a label, if it does; it draws no rows then.
+    fn classifier(&self) -> Option<&Classifier> {
         None
     }
 
@@ -262,6 +274,7 @@ pub fn kinds() -> Vec<Arc<dyn Kind>> {
         Arc::new(auto::Auto),
     ];
     kinds.extend(pictures::kinds());
+    kinds.extend(predict::kinds());
     kinds
 }
 
@@ -326,8 +339,20 @@ pub fn train(
     }
 }
 
+/// An error if a model predicts, and so draws no rows, of the function that asks for some.
+pub fn check_draws(function: &str, name: &str, model: &dyn Model) -> Result<()> {
+    match model.classifier() {
+        None => Ok(()),
+        Some(_) => plan_err!(
+            "{function}: {name} is a model of kind {}, which predicts and draws no rows. Write SELECT * FROM \
+             predict('{name}', (SELECT ...))",
+            model.kind()
+        ),
+    }
+}
+
 /// The model within what stands around it.
-fn core(model: &dyn Model) -> &dyn Model {
+pub(crate) fn core(model: &dyn Model) -> &dyn Model {
     model.inner().map_or(model, core)
 }
 

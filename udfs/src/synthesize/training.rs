@@ -188,7 +188,8 @@ impl Schedule {
         let mut done = self.done;
         let (mut best, mut since, mut collapsed) = (f32::INFINITY, 0, None);
         for epoch in 0..self.epochs {
-            let mut figures = self.epoch(trainee, losses, watch, &mut done)?;
+            let mut step = |batch: Batch<'_>| trainee.step(batch);
+            let mut figures = self.epoch(&mut step, losses, watch, &mut done)?;
             let sample = trainee.draw(judge.rows());
             let difference = judge.difference(&sample);
             figures.push(difference);
@@ -217,10 +218,10 @@ impl Schedule {
         Ok((history, done))
     }
 
-    /// The mean losses of one epoch.
-    fn epoch<S>(
+    /// The mean losses of one epoch: `step` trains on a mini-batch, and gives its losses.
+    pub fn epoch(
         &self,
-        trainee: &mut dyn Trainee<Sample = S>,
+        step: &mut dyn FnMut(Batch<'_>) -> Vec<f32>,
         names: &[&str],
         watch: &dyn Watch,
         done: &mut Done,
@@ -238,7 +239,7 @@ impl Schedule {
             if watch.cancelled() {
                 return exec_err!("the training was cancelled in epoch {}", done.epochs);
             }
-            let losses = trainee.step(Batch {
+            let losses = step(Batch {
                 rows,
                 step: done.steps,
             });

@@ -74,6 +74,19 @@ impl Linear {
         product(out.view_mut(), Accum::Add, x, self.weight());
     }
 
+    /// `x W + b` of one row, summed in an order that nothing but the shape decides: a row's bits do not depend on the
+    /// rows beside it.
+    pub fn row(&self, x: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(&self.bias.values);
+        for (x, weights) in x.iter().zip(self.weight.values.chunks_exact(out.len())) {
+            if *x != 0.0 {
+                for (out, weight) in out.iter_mut().zip(weights) {
+                    *out += x * weight;
+                }
+            }
+        }
+    }
+
     /// The gradients of the parameters, of the rows' outputs' gradients `delta`. Biases and conditions
     /// see the first `rows` rows alone.
     pub fn backward(&mut self, x: MatRef<'_, f32>, conditions: &[u32], delta: &[f32], rows: usize) {

@@ -153,6 +153,16 @@ impl Mlp {
         }
     }
 
+    /// How many numbers go in.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many numbers the output layer sees: the last in the room of [`Self::row`].
+    pub fn features(&self) -> usize {
+        self.seen(self.hidden.len()).1
+    }
+
     /// Columns of the wide matrix.
     fn width(&self) -> usize {
         self.inputs + self.hidden.iter().map(|layer| layer.width).sum::<usize>()
@@ -213,6 +223,23 @@ impl Mlp {
         let (begin, width) = self.seen(self.hidden.len());
         let seen = tape.x.view().subcols(begin, width);
         self.output.forward(seen, conditions, &mut tape.output);
+    }
+
+    /// The output of one row of a network without conditions that is [`Self::folded`]: its bits depend on nothing but
+    /// the row. `room` is for the layers between.
+    pub fn row(&self, input: &[f32], room: &mut Vec<f32>, out: &mut [f32]) {
+        room.clear();
+        room.extend_from_slice(input);
+        room.resize(self.width(), 0.0);
+        for (i, layer) in self.hidden.iter().enumerate() {
+            let (begin, width) = self.seen(i);
+            let (before, after) = room.split_at_mut(layer.begin);
+            let sums = &mut after[..layer.width];
+            layer.linear.row(&before[begin..begin + width], sums);
+            sums.iter_mut().for_each(|sum| *sum = sum.max(0.0));
+        }
+        let (begin, width) = self.seen(self.hidden.len());
+        self.output.row(&room[begin..begin + width], out);
     }
 
     /// The gradients of all parameters, of the gradient of the output; with `inputs` the input's too.
