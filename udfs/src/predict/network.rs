@@ -36,8 +36,8 @@ pub trait Network {
 }
 
 impl Training {
-    /// What can stand in OPTIONS: kinds differ in how long they train.
-    pub fn options(epochs: i64, batch_size: i64) -> Vec<OptionSpec> {
+    /// What can stand in OPTIONS: kinds differ in how long they train, and whether they can spare rows.
+    pub fn options(epochs: i64, batch_size: i64, holdout: f64) -> Vec<OptionSpec> {
         vec![
             integer(
                 "epochs",
@@ -50,7 +50,7 @@ impl Training {
             number("l2", 1e-4, 0.0..=100.0, "pulls weights towards 0"),
             number(
                 "holdout",
-                0.1,
+                holdout,
                 0.0..=0.5,
                 "the share of rows that are not trained on, to stop by their loss; of fewer than 200 rows none are held \
                  out, and the training's own loss is looked at",
