@@ -36,7 +36,7 @@ impl Learner for Perceptron {
             &[100],
             "the widths of the hidden layers, as [100, 50]",
         )];
-        specs.extend(Training::options(200, 200));
+        specs.extend(Training::options(200, 200, 0.1));
         specs
     }
 

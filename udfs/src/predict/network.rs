@@ -36,8 +36,8 @@ pub trait Network {
 }
 
 impl Training {
-    /// What can stand in OPTIONS: kinds differ in how long they train.
-    pub fn options(epochs: i64, batch_size: i64) -> Vec<OptionSpec> {
+    /// What can stand in OPTIONS: kinds differ in how long they train, and whether they can spare rows.
+    pub fn options(epochs: i64, batch_size: i64, holdout: f64) -> Vec<OptionSpec> {
         vec![
             integer(
                 "epochs",
@@ -50,17 +50,17 @@ impl Training {
             number("l2", 1e-4, 0.0..=100.0, "pulls weights towards 0"),
             number(
                 "holdout",
-                0.1,
+                holdout,
                 0.0..=0.5,
                 "the share of rows that are not trained on, to stop by their loss; of fewer than 200 rows none are held \
-                 out, and the training's own loss is looked at",
+                 out, and all epochs are trained",
             ),
             integer(
                 "patience",
                 10,
                 0..=100_000,
-                "ends after so many epochs without a lower loss; 0 never ends early. The model gets the best epoch's \
-                 weights",
+                "ends after so many epochs without a lower loss of the rows held out, and takes the best epoch's weights; \
+                 0 never ends early",
             ),
         ]
     }
@@ -125,7 +125,8 @@ impl Training {
             }
             let figure = figures[figures.len() - 1];
             since += 1;
-            if figure < best || epoch == 0 {
+            // Of rows that are trained on a lower loss tells nothing: the last weights are taken.
+            if held.is_empty() || figure < best || epoch == 0 {
                 (best, since) = (figure, 0);
                 network.keep();
             }

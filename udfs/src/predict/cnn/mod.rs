@@ -64,7 +64,7 @@ impl Learner for Cnn {
             "the share of what the convolutions give that each training step hides from the dense layers",
         ));
         specs.extend(Augment::options());
-        specs.extend(Training::options(40, 64));
+        specs.extend(Training::options(40, 64, 0.0));
         specs.extend([
             OptionSpec {
                 name: "freeze",
