@@ -71,3 +71,12 @@ UNION ALL SELECT 'generated', count(*) FROM generated;
 
 -- How the training went: the losses, and how far the looks of the digits were from those of real ones.
 SELECT * FROM model_history('painter') ORDER BY epoch DESC LIMIT 5;
+
+-- What the drawn digits are worth, beside what real ones that were kept out are: a network that learnt drawn digits alone (tstr) reads
+-- real ones, and one that learnt real ones (trtr); what another network sees in both, and how many are copies.
+SELECT metric, round(value, 3) AS value, meaning
+FROM evaluate_synthesis(
+  (SELECT image, label FROM digits WHERE part = 'train'),
+  (SELECT image, label FROM sample('painter', ${judged:-3500}, seed => 2)),
+  holdout => (SELECT image, label FROM digits WHERE part = 'test'),
+  target => label, rows => ${judged:-3500});

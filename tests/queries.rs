@@ -195,7 +195,7 @@ fn photos_are_told_apart_and_augmented() -> Outcome {
 fn digits(out: &Path, threads: &str) -> Outcome<String> {
     let out = format!("out={}", out.display());
     let mut args = vec!["run", "queries/digits.sql", "--format", "csv", "--quiet"];
-    for small in [&out, "digits=320", "each=32", "epochs=1"] {
+    for small in [&out, "digits=320", "each=32", "epochs=1", "judged=100"] {
         args.extend(["-D", small]);
     }
     args.extend(["--threads", threads]);
@@ -223,6 +223,7 @@ fn digits_are_drawn_and_written_the_same_on_any_number_of_threads() -> Outcome {
         ] {
             assert!(said.lines().any(|said| said == line), "{line}: {said}");
         }
+        assert!(said.contains("\ntstr_accuracy,0."), "{said}");
         let bytes = files
             .iter()
             .map(|f| fs::read(folder.path().join(f)))
