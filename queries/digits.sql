@@ -14,7 +14,7 @@ CREATE OR REPLACE TABLE digits AS
 SELECT
   id,
   label,
-  stratified_split(random_key(42, id), label, test => 0.125) OVER () AS part,
+  stratified_split(label, random_key(42, id), test => 0.125) OVER () AS part,
   image_from_pixels(columns('p[0-9]+'), width => 28, height => 28)   AS image
 FROM pixels;
 

@@ -40,10 +40,10 @@ fn pictures(shades: &[u8]) -> RecordBatch {
     let mut images = Output::new(n, n * shape.bytes());
     for i in 0..n {
         let pixels = images.push(shape).unwrap();
-        for pixel in 0..64 {
-            let (row, column) = (pixel / 8, pixel % 8);
+        for (at, pixel) in pixels.iter_mut().enumerate() {
+            let (row, column) = (at / 8, at % 8);
             let inside = (i % 5..i % 5 + 3).contains(&row) && (i % 4..i % 4 + 3).contains(&column);
-            pixels[pixel] = if inside { shades[i % shades.len()] } else { 0 };
+            *pixel = if inside { shades[i % shades.len()] } else { 0 };
         }
     }
     let label = (0..n).map(|i| i64::from(shades[i % shades.len()]));
@@ -97,7 +97,10 @@ fn told(model: &dyn Model, rows: &RecordBatch) -> Vec<u64> {
         .collect()
 }
 
-fn kinds() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, RecordBatch)> {
+/// A kind, its options and rows that it learns.
+type Case = (&'static str, Vec<(&'static str, &'static str)>, RecordBatch);
+
+fn kinds() -> Vec<Case> {
     vec![
         ("logistic", Vec::new(), table()),
         ("boosting", vec![("rounds", "8")], table()),

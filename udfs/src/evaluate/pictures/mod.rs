@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Float64Type, SchemaRef};
-use datafusion_common::{Result, exec_err};
+use datafusion_common::{Result, exec_datafusion_err, exec_err};
 
 use super::Told;
 use super::tables::{chosen, mixed};
@@ -152,8 +152,9 @@ impl EvaluatePictures {
             let known = known.collect::<UInt32Array>();
             let pictures = take(&column(1)?, &known, None)?;
             let read = Pictures::read(&pictures, frame);
-            let (pictures, rows) =
-                read.map_err(|error| error.context(format!("evaluate_synthesis: {name}")))?;
+            let (pictures, rows) = read.map_err(|error| {
+                exec_datafusion_err!("evaluate_synthesis: {name}: {}", error.message())
+            })?;
             frame = Some(pictures.frame);
             let label = |row: &u32| codes[known.value(*row as usize) as usize];
             tables[at] = Some(Table {
