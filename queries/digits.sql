@@ -67,10 +67,11 @@ UNION ALL SELECT 'learnt from', count(*) FROM digits WHERE part = 'train'
 UNION ALL SELECT 'kept out', count(*) FROM digits WHERE part = 'test'
 UNION ALL SELECT 'batches of 32', count(DISTINCT batch) FROM augmented
 UNION ALL SELECT 'digits.parquet', count(*) FROM '${out:-out}/digits.parquet'
-UNION ALL SELECT 'generated', count(*) FROM generated;
+UNION ALL SELECT 'generated', count(*) FROM generated
+ORDER BY n DESC;
 
--- How the training went: the losses, and how far the looks of the digits were from those of real ones.
-SELECT * FROM model_history('painter') ORDER BY epoch DESC LIMIT 5;
+-- How the training went: how far the looks of the digits were from those of real ones, in the last epochs.
+SELECT epoch, value AS difference FROM model_history('painter') WHERE loss = 'difference' ORDER BY epoch DESC LIMIT 5;
 
 -- What the drawn digits are worth, beside what real ones that were kept out are: a network that learnt drawn digits alone (tstr) reads
 -- real ones, and one that learnt real ones (trtr); what another network sees in both, and how many are copies.

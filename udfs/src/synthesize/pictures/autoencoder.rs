@@ -3,8 +3,9 @@
 //! The encoder, a [`Trunk`] and Linear, turns a picture and its class into a normal distribution of a code, mean
 //! and logarithm of the variance; the decoder, a [`Generator`], turns a code and a class into a picture. The
 //! loss is the evidence lower bound, the reconstruction counted `factor` times, with the one spread of all
-//! pixels that is the likeliest for a batch (Rybkin et al., 2021): `cells / 2 ln E (x - y)^2`, so
-//! that nothing has to be weighed by hand.
+//! pixels that is the likeliest for a batch (Rybkin et al., 2021): `cells / 2 ln E (x - y)^2`. Counted
+//! fully it makes codes that say more than standard normals do (of digits 55 nats), so that what is drawn from those
+//! looks like less: a factor of a tenth leaves 18.
 
 use super::generator::{Generator, GeneratorShape, Tape};
 use super::judge::{Sample, sample};

@@ -54,7 +54,7 @@ impl PictureKind for ConvVae {
             number("rate", 1e-3, 1e-8..=1.0, "Adam's learning rate"),
             number(
                 "loss_factor",
-                1.0,
+                0.1,
                 1e-3..=1e3,
                 "weight of the reconstruction against the code's distribution",
             ),
