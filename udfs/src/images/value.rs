@@ -56,7 +56,14 @@ pub fn is_image(t: &DataType) -> bool {
 
 /// Whether a column of a type may hold images: decoded ones, or bytes.
 pub fn is_picture(t: &DataType) -> bool {
-    t.is_binary() || is_image(t)
+    match t {
+        DataType::Dictionary(_, value) => is_picture(value),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => true,
+        t => is_image(t),
+    }
 }
 
 /// The type an argument that is an image is cast to: images stay images, bytes stay bytes.

@@ -12,7 +12,7 @@ use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
 use serde::{Deserialize, Serialize};
 
 use super::pixels::{Pictures, Shares, to_byte};
-use crate::images::value::{Collect, Images, Output, Shape, field, image_type, is_image};
+use crate::images::value::{Collect, Images, Output, Shape, field, image_type, is_picture};
 use crate::spec::{Kind, Spec, Stage};
 use crate::synthesize::layers::Frame;
 use crate::synthesize::{Condition, Data, ModelFile, nearest};
@@ -107,18 +107,6 @@ impl Places {
             picture,
             label: chosen,
         })
-    }
-}
-
-/// Whether a column holds pictures, decoded or as bytes.
-fn is_picture(t: &DataType) -> bool {
-    match t {
-        DataType::Dictionary(_, value) => is_picture(value),
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => true,
-        t => is_image(t),
     }
 }
 
